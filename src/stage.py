@@ -1,0 +1,40 @@
+"""Run one stage of dvc.yaml: `python src/stage.py NAME [CATEGORY]`.
+
+It lies beside the package so that Python finds `viad` in this very checkout, also in
+the temporary copies in which DVC runs queued experiments.
+"""
+
+import argparse
+import errno
+import importlib
+import sys
+
+from viad.errors import ViadError
+
+
+def main() -> int:
+    """Run the stage's `main`; what the user can mend is printed without a traceback."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="a module of viad.stages")
+    parser.add_argument("category", nargs="?", help="for the stages that run once a category")
+    arguments = parser.parse_args()
+    stage = importlib.import_module(f"viad.stages.{arguments.name}")
+    try:
+        stage.main(*([arguments.category] if arguments.category else []))
+    except ViadError as error:
+        print(f"error: {arguments.name} {arguments.category or ''}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(
+            f"error: {arguments.name}: no space left on the disk of {error.filename or 'this folder'}. "
+            "Free some (`dvc gc --workspace` drops what no experiment here uses) and run again.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The place where anomaly detectors for industrial images are put to the test."""

@@ -1,0 +1,34 @@
+"""Whole outputs or none: write aside, then rename.
+
+DVC takes for whole whatever lies at an output's path, so nothing half-written may lie there.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write to; rename it to `target` if nothing was raised.
+
+    The path does not exist yet: make a file or a folder there. What an earlier,
+    killed run left aside is removed first, what was at `target` is replaced.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.partial")
+    _remove(aside)
+    try:
+        yield aside
+        _remove(target)
+        aside.rename(target)
+    finally:
+        _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

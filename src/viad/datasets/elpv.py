@@ -1,0 +1,70 @@
+"""ELPV: electroluminescence images of solar cells, from the PyPI package elpv-dataset.
+
+Buerhop-Lutz et al., EU PVSEC 2018; Deitsch et al., Solar Energy 185, 2019. Images
+CC BY-NC-SA 4.0. `labels.csv` gives a path, a defect probability (0, 1/3, 2/3 or 1, the
+experts' opinion) and the cell type. 0 is normal, 1 anomalous; what the experts doubted
+is kept as natural label noise and never reaches the test set.
+
+Categories `mono` and `poly` publish no split. `cells` pools both and has the split of
+the open-set supervised literature: a quarter of the normals for test.
+"""
+
+import shutil
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from viad.datasets import Row
+from viad.errors import DataError
+
+THIRDS = {0: "", 1: "doubtful_33", 2: "doubtful_67", 3: "defective"}
+IMAGES = 2624
+
+
+def publish(out: Path, source: dict[str, Any]) -> None:
+    """Copy labels.csv and images/ as the package has them.
+
+    Raises:
+        DataError: the package is not installed or incomplete.
+    """
+    try:
+        package = files("elpv_dataset")
+    except ModuleNotFoundError as error:
+        raise DataError(f"the package {source['package']} is not installed. `make install` installs it.") from error
+    data = Path(str(package)) / "data"
+    found = len(list((data / "images").glob("*.png")))
+    if found != IMAGES:
+        raise DataError(f"{data}: {found} images, {IMAGES} expected. Install {source['package']} again.")
+    shutil.copytree(data, out)
+
+
+def rows(raw: Path, category: str) -> Iterator[Row]:
+    """The category's cells in the order of labels.csv."""
+    labels = pd.read_csv(raw / "labels.csv", sep=r"\s+", header=None, names=["path", "probability", "type"])
+    labels["thirds"] = (labels["probability"] * 3).round().astype(int)
+    labels["split"] = ""
+    if category == "cells":
+        labels["split"] = _pooled_split(labels)
+    else:
+        labels = labels[labels["type"] == category]
+        labels.loc[labels["thirds"].isin([1, 2]), "split"] = "pool"
+    for cell in labels.itertuples():
+        yield Row(
+            sample=Path(str(cell.path)).stem,
+            image=raw / str(cell.path),
+            label=int(cell.thirds != 0),
+            defect=THIRDS[cell.thirds],
+            split=cell.split or None,
+            domain=str(cell.type),
+        )
+
+
+def _pooled_split(labels: pd.DataFrame) -> pd.Series:
+    split = labels["thirds"].map({0: "train", 1: "pool", 2: "pool", 3: "test"})
+    _, test = train_test_split(labels.index[labels["thirds"] == 0], test_size=0.25, random_state=42)
+    split[test] = "test"
+    return split

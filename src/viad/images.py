@@ -1,0 +1,95 @@
+"""Reading and writing images and masks, and bringing them to size and colour."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from viad.errors import DataError
+
+COLORS = ("rgb", "gray3", "gray1")
+ASPECTS = ("squash", "pad")
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+def read_image(path: Path) -> Pixels:
+    """An image as (H, W, 3) or, where it is stored in grey, (H, W) uint8.
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing. Restore it (`dvc checkout`, or get the dataset again).") from error
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        raise DataError(f"{path} is not a readable image ({error}). Replace it with an intact copy.") from error
+
+
+def read_mask(path: Path) -> Mask:
+    """A mask as (H, W) bool: whatever is above 0 is anomalous (datasets store 1, 236 or 255).
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    pixels = read_image(path)
+    return (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0
+
+
+def write_image(pixels: Pixels | Mask, path: Path) -> None:
+    """Write (H, W) or (H, W, 3) uint8, or a boolean mask as 0 and 255, as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
+    # Level 1: these files are read more often than kept, and level 6 takes four times as long.
+    Image.fromarray(array).save(path, format="PNG", compress_level=1)
+
+
+def resize_image(pixels: Pixels, size: int, color: str, aspect: str) -> Pixels:
+    """Bring an image to (size, size, 3), or (size, size) for gray1, antialiased.
+
+    Args:
+        pixels: (H, W) or (H, W, 3) uint8.
+        size: both sides of the result, in pixels.
+        color: rgb, gray3 (grey three times) or gray1 (one channel).
+        aspect: squash stretches to a square; pad scales the longer side to `size`
+            and repeats the border pixels. Nothing is ever cropped.
+    """
+    image = Image.fromarray(pixels)
+    image = image.convert("RGB" if color == "rgb" else "L")
+    height, width = _target(pixels.shape[:2], size, aspect)
+    # Pillow's filters widen with the reduction: that is the antialiasing.
+    small = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    small = np.pad(small, _padding(height, width, size, small.ndim), mode="edge")
+    return np.repeat(small[:, :, None], 3, axis=2) if color == "gray3" else small
+
+
+def resize_mask(mask: Mask, size: int, aspect: str) -> Mask:
+    """Bring a mask (H, W) to (size, size) by nearest neighbour.
+
+    A defect of a few pixels can fall between the sampled ones; then the pixel at its
+    centre is marked, so that an anomalous image keeps an anomalous pixel.
+    """
+    height, width = _target(mask.shape, size, aspect)
+    image = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+    small = np.array(image, dtype=bool)
+    if mask.any() and not small.any():
+        row, column = np.argwhere(mask).mean(axis=0)
+        small[int(row * height / mask.shape[0]), int(column * width / mask.shape[1])] = True
+    return np.pad(small, _padding(height, width, size, 2))
+
+
+def _target(shape: tuple[int, ...], size: int, aspect: str) -> tuple[int, int]:
+    if aspect == "squash":
+        return size, size
+    height, width = shape
+    scale = size / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _padding(height: int, width: int, size: int, ndim: int) -> list[tuple[int, int]]:
+    top, left = (size - height) // 2, (size - width) // 2
+    around = [(top, size - height - top), (left, size - width - left)]
+    return around + [(0, 0)] * (ndim - 2)

@@ -1,0 +1,145 @@
+"""From a model's yaml to a trained anomalib module, and back from disk."""
+
+import importlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from anomalib.models import AnomalibModule
+from anomalib.pre_processing import PreProcessor
+from safetensors.torch import load_file, save_file
+from torchvision.transforms.v2 import Normalize
+
+from viad.backbones import PRECISIONS, FrozenBackbone, ensure_weights, weights_file
+from viad.errors import ConfigError
+from viad.params import one_of
+
+BUDGETS = ("auto", "small", "paper")
+ACCELERATORS = ("auto", "cpu", "gpu")
+FROZEN = "model.feature_extractor."  # where an anomalib module holds its backbone
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that it takes to build a model again; saved beside its weights."""
+
+    name: str
+    class_path: str
+    learning_type: str
+    budget: str
+    epochs: int
+    batch_size: int
+    args: dict[str, Any]
+    backbone: str
+    layers: list[str]
+    mean: list[float]
+    std: list[float]
+    channels: int
+    image_size: int
+
+
+def model_spec(
+    model: dict[str, Any], backbone: dict[str, Any], *, image_size: int, color: str, budget: str, on_gpu: bool
+) -> ModelSpec:
+    """The settings that the params ask for.
+
+    Raises:
+        ConfigError: an unknown budget, or a stride for which the backbone names no layer.
+    """
+    one_of("budget", budget, BUDGETS)
+    chosen = budget if budget != "auto" else ("paper" if on_gpu else "small")
+    grey = color == "gray1"
+    missing = [stride for stride in model["strides"] if stride not in backbone["layers"]]
+    if missing:
+        raise ConfigError(f"backbone {backbone['name']} names no layer of stride {missing}. Add it to its yaml.")
+    mean, std = ([sum(v) / len(v)] if grey else list(v) for v in (backbone["mean"], backbone["std"]))
+    return ModelSpec(
+        name=model["name"],
+        class_path=model["class_path"],
+        learning_type=model["learning_type"],
+        budget=chosen,
+        epochs=model[chosen]["epochs"],
+        batch_size=model[chosen]["batch_size"],
+        args=model[chosen]["args"],
+        backbone=backbone["timm_name"],
+        layers=[backbone["layers"][stride] for stride in model["strides"]],
+        mean=mean,
+        std=std,
+        channels=1 if grey else 3,
+        image_size=image_size,
+    )
+
+
+def build(spec: ModelSpec, precision: str) -> AnomalibModule:
+    """The model, with its backbone's weights and untrained otherwise.
+
+    Scores are raw: no post-processor normalises or clamps them. The model's
+    pre-processor normalises images in [0, 1] for its backbone.
+
+    Raises:
+        ConfigError: an unknown precision, class or argument.
+        WeightsError: the backbone's weights cannot be had.
+    """
+    one_of("precision", precision, PRECISIONS)
+    ensure_weights(spec.backbone)
+    module, _, name = spec.class_path.rpartition(".")
+    from_file = weights_file(spec.backbone).is_file()
+    try:
+        model = getattr(importlib.import_module(module), name)(
+            backbone=spec.backbone,
+            layers=spec.layers,
+            pre_trained=not from_file,
+            pre_processor=PreProcessor(Normalize(mean=spec.mean, std=spec.std)),
+            post_processor=False,
+            evaluator=False,
+            visualizer=False,
+            **spec.args,
+        )
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ConfigError(f"model {spec.name}: {spec.class_path} cannot be built ({error}). Correct its yaml.") from error
+    extractor = model.model.feature_extractor
+    if from_file:
+        extractor.feature_extractor.load_state_dict(_fitting(load_file(weights_file(spec.backbone)), extractor))
+    model.model.feature_extractor = FrozenBackbone(extractor, channels=spec.channels, precision=precision)
+    return cast("AnomalibModule", model)
+
+
+def save_model(model: AnomalibModule, spec: ModelSpec, folder: Path) -> None:
+    """Write what training changed, and the spec; the same bytes for the same model."""
+    folder.mkdir(parents=True)
+    state = {k: v.contiguous().cpu() for k, v in model.state_dict().items() if not k.startswith(FROZEN)}
+    save_file(state, folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(asdict(spec), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path, precision: str, device: torch.device) -> tuple[AnomalibModule, ModelSpec]:
+    """The trained model in `folder`, in evaluation mode on `device`, and its spec."""
+    spec = ModelSpec(**json.loads((folder / "model.json").read_text(encoding="utf-8")))
+    model = build(spec, precision)
+    state = load_file(folder / "model.safetensors")
+    frozen = {k: v for k, v in model.state_dict().items() if k.startswith(FROZEN)}
+    model.load_state_dict(state | frozen)
+    return model.to(device).eval(), spec
+
+
+def device_for(accelerator: str) -> torch.device:
+    """The device that `accelerator` means here; on a CPU, denormal numbers are flushed.
+
+    Raises:
+        ConfigError: unknown, or a GPU is asked for and there is none.
+    """
+    one_of("accelerator", accelerator, ACCELERATORS)
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("accelerator: gpu, but no GPU is visible. Use accelerator=cpu or auto.")
+    on_gpu = torch.cuda.is_available() and accelerator != "cpu"
+    # Lite's activations fade into denormals, which cost a CPU two thirds of the forward pass.
+    torch.set_flush_denormal(not on_gpu)
+    return torch.device("cuda" if on_gpu else "cpu")
+
+
+def _fitting(state: dict[str, torch.Tensor], extractor: torch.nn.Module) -> dict[str, torch.Tensor]:
+    wanted = cast("torch.nn.Module", extractor.feature_extractor).state_dict()
+    return {k: state.get(k, v) if "num_batches_tracked" in k else state[k] for k, v in wanted.items()}
+

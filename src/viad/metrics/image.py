@@ -1,0 +1,86 @@
+"""Image-level metrics of scores (N,) and labels (N,), 0 normal and 1 anomalous.
+
+Rank metrics are scikit-learn's. PGn and PBn are those of Baitieva et al. (CVPRW 2025),
+as anomalib computes them.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+Scores = NDArray[np.floating]
+Labels = NDArray[np.integer]
+
+
+def auroc(scores: Scores, labels: Labels) -> float | None:
+    """Area under the ROC curve; None without both classes."""
+    return float(roc_auc_score(labels, scores)) if _both(labels) else None
+
+
+def aupr(scores: Scores, labels: Labels) -> float | None:
+    """Average precision, anomalous positive; None without both classes."""
+    return float(average_precision_score(labels, scores)) if _both(labels) else None
+
+
+def f1_max(scores: Scores, labels: Labels) -> float | None:
+    """The F1 score at the best threshold for these very labels: an oracle. None without both classes."""
+    if not _both(labels):
+        return None
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    return float((2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)).max())
+
+
+def pg(scores: Scores, labels: Labels, miss_rate: float) -> float | None:
+    """PGn, presorted good: the share of normals below the score that n % of the anomalies stay under.
+
+    An operator need not look at these images again, at the price of missing n % of the
+    anomalies. None without both classes.
+    """
+    if not _both(labels):
+        return None
+    threshold = _quantile(scores[labels == 1], miss_rate)
+    return float((scores[labels == 0] < threshold).mean())
+
+
+def pb(scores: Scores, labels: Labels, false_alarm_rate: float) -> float | None:
+    """PBn, presorted bad: the share of anomalies above the score that n % of the normals exceed.
+
+    These images can be rejected unseen, at the price of rejecting n % of the normals.
+    None without both classes.
+    """
+    if not _both(labels):
+        return None
+    threshold = _quantile(scores[labels == 0], 1 - false_alarm_rate)
+    return float((scores[labels == 1] > threshold).mean())
+
+
+def image_metrics(scores: Scores, labels: Labels) -> dict[str, float | None]:
+    """All image-level metrics by name."""
+    return {
+        "image_auroc": auroc(scores, labels),
+        "image_aupr": aupr(scores, labels),
+        "image_f1max": f1_max(scores, labels),
+        "pg2": pg(scores, labels, 0.02),
+        "pb2": pb(scores, labels, 0.02),
+        "pg5": pg(scores, labels, 0.05),
+        "pb5": pb(scores, labels, 0.05),
+    }
+
+
+def auroc_by_defect(scores: Scores, labels: Labels, defects: NDArray[np.str_]) -> dict[str, float]:
+    """AUROC of each defect type against all normals; types by name, sorted."""
+    result = {}
+    for defect in sorted(set(defects[labels == 1])):
+        chosen = (labels == 0) | (defects == defect)
+        if (value := auroc(scores[chosen], labels[chosen])) is not None:
+            result[str(defect)] = value
+    return result
+
+
+def _both(labels: Labels) -> bool:
+    return bool((labels == 0).any() and (labels == 1).any())
+
+
+def _quantile(values: Scores, q: float) -> float:
+    """Linearly interpolated quantile, in the precision of the scores, like torch.quantile."""
+    return float(np.quantile(values.astype(np.float64), q))

@@ -1,0 +1,61 @@
+"""params.yaml, read once at the head of a stage and handed on as plain values."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from viad.errors import ConfigError
+
+PARAMS_FILE = Path("params.yaml")
+
+
+def read_params(*keys: str) -> dict[str, Any]:
+    """The values of dotted `keys`, by those keys.
+
+    A stage asks for just the keys that it declares in dvc.yaml, so that a value it
+    does not declare cannot reach it.
+
+    Raises:
+        ConfigError: params.yaml is missing, is not a table or lacks a key.
+    """
+    try:
+        params = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{PARAMS_FILE} is missing from {Path.cwd()}. Run stages from the repository's root; "
+            "`make params` composes the file from conf/."
+        ) from error
+    return {key: _lookup(params, key) for key in keys}
+
+
+def one_of(key: str, value: Any, allowed: Collection[Any]) -> Any:  # noqa: ANN401  # any yaml value
+    """`value`, if it is allowed.
+
+    Raises:
+        ConfigError: it is not; the message lists what is.
+    """
+    if value not in allowed:
+        raise ConfigError(f"{key}: '{value}' is not known. Choose one of {', '.join(map(str, allowed))}.")
+    return value
+
+
+def fraction(key: str, value: Any) -> float:  # noqa: ANN401  # any yaml value
+    """`value` as a share from 0 to below 1.
+
+    Raises:
+        ConfigError: it is not a number in that range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ConfigError(f"{key}: {value!r} is not a share from 0 to below 1.")
+    return float(value)
+
+
+def _lookup(params: Any, key: str) -> Any:  # noqa: ANN401  # any yaml value
+    value = params
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise ConfigError(f"{PARAMS_FILE}: no key '{key}'. `make params` composes the file anew from conf/.")
+        value = value[part]
+    return value

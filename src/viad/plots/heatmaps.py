@@ -1,0 +1,86 @@
+"""The heat-map gallery of a category: where it fails worst, and what a typical hit looks like."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from viad.images import read_image, read_mask
+from viad.maps import StoredMaps
+
+EACH = 4  # images a row of the gallery
+
+
+def draw_gallery(
+    test: pd.DataFrame, maps: StoredMaps, limit: float | None, attribution: str, category: str, path: Path
+) -> None:
+    """Draw the worst misses, the worst false alarms and typical hits, each beside its map and mask.
+
+    Args:
+        test: test rows with `image`, `mask`, `label`, `defect`, `score` and `row`.
+        maps: their anomaly maps.
+        limit: the threshold; without one, the worst are shown by score alone.
+        attribution: of the images, printed below them; may be empty.
+        category: named in the title.
+        path: the JPEG to write.
+    """
+    groups = {name: rows for name, rows in choose(test).items() if len(rows)}
+    low, high = _range(test, maps)
+    figure = Figure(figsize=(2.5 * EACH * 1.55, 2.75 * len(groups) + 0.9), layout="constrained", dpi=80)
+    said = "no threshold: no validation normals" if limit is None else f"threshold {limit:.4g}"
+    figure.suptitle(f"{category}: image, anomaly map and mask; {said}", fontsize=12)
+    for part, (name, rows) in zip(np.atleast_1d(figure.subfigures(len(groups), 1)), groups.items(), strict=True):
+        part.suptitle(name, fontsize=11, x=0.01, ha="left", weight="bold")
+        has_masks = bool((test["mask"] != "").any())
+        axes = part.subplots(1, EACH * (3 if has_masks else 2), squeeze=False)[0]
+        for axis in axes:
+            axis.set_axis_off()
+        step = len(axes) // EACH
+        for i, row in enumerate(rows.to_dict("records")):
+            _panel(axes[i * step : (i + 1) * step], row, maps, (low, high), limit)
+    if attribution:
+        figure.text(0.995, 0.002, attribution, ha="right", va="bottom", fontsize=7, color="0.35")
+    figure.savefig(path, format="jpeg", pil_kwargs={"quality": 85})
+
+
+def choose(test: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows to show: lowest anomalies, highest normals, and anomalies around their median score."""
+    order = test.sort_values(["score", "sample"])
+    anomalous, normal = order[order["label"] == 1], order[order["label"] == 0]
+    middle = max(0, len(anomalous) // 2 - EACH // 2)
+    return {
+        "Anomalies with the lowest scores: the worst misses": anomalous[:EACH],
+        "Normal images with the highest scores: the worst false alarms": normal[::-1][:EACH],
+        "Typical anomalies: scores around their median": anomalous[middle : middle + EACH],
+    }
+
+
+def _panel(
+    axes: np.ndarray, row: dict[str, object], maps: StoredMaps, span: tuple[float, float], limit: float | None
+) -> None:
+    picture = read_image(Path(str(row["image"])))
+    axes[0].imshow(picture, cmap="gray", vmin=0, vmax=255)
+    score = float(str(row["score"]))
+    verdict = "" if limit is None else (", called anomalous" if score > limit else ", called normal")
+    axes[0].set_title(f"{row['defect'] or 'normal'}\nscore {score:.4g}{verdict}", fontsize=7, loc="left")
+    full = maps.full(np.array([row["row"]]))[0]
+    # Pale where the map is low, so that the part stays visible under it.
+    _show_grey(axes[1], picture)
+    axes[1].imshow(full, cmap=mpl.colormaps["inferno"], vmin=span[0], vmax=span[1], alpha=0.75)
+    if len(axes) > 2:
+        mask = read_mask(Path(str(row["mask"]))) if row["mask"] else np.zeros(full.shape, bool)
+        axes[2].imshow(mask, cmap="gray", vmin=0, vmax=1)
+
+
+def _show_grey(axis: Axes, picture: np.ndarray) -> None:
+    axis.imshow(picture if picture.ndim == 2 else picture.mean(axis=2), cmap="gray", vmin=0, vmax=255)
+
+
+def _range(test: pd.DataFrame, maps: StoredMaps) -> tuple[float, float]:
+    """One colour scale for the whole gallery: from the median to near the top of some of the maps."""
+    some = test["row"].to_numpy()[:: max(1, len(test) // 32)]
+    values = maps.full(np.sort(some))
+    return float(np.quantile(values, 0.5)), float(np.quantile(values, 0.999))

@@ -1,0 +1,127 @@
+"""Stage contaminate: the train and val rows, as training will be told them.
+
+The pool is put in one random order by the seed. Its first part is reserved for
+validation; of the rest, labelled anomalies are taken from the front and contamination
+from the back, so that the sets are nested (5 % lies inside 10 %) and disjoint, and no
+condition moves an image that another one uses.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from viad.errors import ConfigError
+from viad.params import fraction, one_of, read_params
+from viad.samples import ANOMALOUS, NORMAL, read_samples, write_samples
+from viad.seeds import generator
+
+SOURCES = ("pool", "natural")
+VALIDATIONS = ("none", "normal", "same_defects", "other_defects")
+
+
+def main(category: str) -> None:
+    """Write data/contaminated/<dataset>/<category>/samples.csv; no image is touched."""
+    params = read_params(
+        "dataset.name", "dataset.natural_noise", "dataset.split", "contamination", "supervision", "validation.name",
+        "seed",
+    )  # fmt: skip
+    samples = read_samples(Path("data/resized") / params["dataset.name"] / category)
+    pool = Pool(
+        samples[samples["split"] == "pool"],
+        natural_noise=params["dataset.natural_noise"],
+        pool_defects=params["dataset.split"]["pool_defects"],
+        val_share=fraction("dataset.split.val_anomalies", params["dataset.split"]["val_anomalies"]),
+        rng=generator(params["seed"], "contaminate", category),
+    )
+    train = samples[samples["split"] == "train"]
+    noise = pool.contamination(params["contamination"], len(train))
+    labelled = pool.labelled(params["supervision"]["anomalies"])
+    _check_disjoint(noise, labelled)
+    validation = pool.validation(one_of("validation", params["validation.name"], VALIDATIONS))
+    told = pd.concat(
+        [
+            train,
+            noise.assign(split="train", train_label=NORMAL),
+            labelled.assign(split="train", train_label=ANOMALOUS),
+            samples[samples["split"] == "val"],
+            validation.assign(split="val"),
+        ]
+    )
+    write_samples(told, Path("data/contaminated") / params["dataset.name"] / category)
+
+
+class Pool:
+    """The pool's anomalies, each promised to one use."""
+
+    def __init__(
+        self, pool: pd.DataFrame, *, natural_noise: list[str], pool_defects: list[str], val_share: float,
+        rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        order = pool.sort_values("sample").sample(frac=1, random_state=rng)
+        doubtful = order["defect"].isin(natural_noise)
+        apart = order["defect"].isin(pool_defects)
+        certain = order[~doubtful & ~apart & (order["label"] == ANOMALOUS)]
+        reserved = round(len(certain) * val_share)
+        self.natural, self.apart = order[doubtful], order[apart]
+        self.reserved, self.free = certain[:reserved], certain[reserved:]
+
+    def contamination(self, wanted: dict[str, Any], normals: int) -> pd.DataFrame:
+        """Anomalies for a share of the training images (normals and anomalies together).
+
+        Raises:
+            ConfigError: the pool holds too few.
+        """
+        ratio = fraction("contamination.ratio", wanted["ratio"])
+        source = one_of("contamination.source", wanted["source"], SOURCES)
+        stock = self.natural if source == "natural" else self.free
+        count = round(normals * ratio / (1 - ratio))
+        if count > len(stock):
+            highest = len(stock) / (len(stock) + normals)
+            raise ConfigError(
+                f"contamination.ratio: {ratio} of {normals} normal images wants {count} anomalies, the source "
+                f"'{source}' has {len(stock)} (up to {highest:.3f}). Lower the ratio or raise "
+                "dataset.split.pool_anomalies."
+            )
+        return stock[len(stock) - count :]
+
+    def labelled(self, anomalies: int | str) -> pd.DataFrame:
+        """The first `anomalies` of the pool, or all of them.
+
+        Raises:
+            ConfigError: not a count or 'all', or more than the pool has.
+        """
+        count = len(self.free) if anomalies == "all" else anomalies
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise ConfigError(f"supervision.anomalies: {anomalies!r} is neither a count nor 'all'.")
+        if count > len(self.free):
+            raise ConfigError(
+                f"supervision.anomalies: {count}, but the pool has {len(self.free)} beside those reserved for "
+                "validation. Lower it or raise dataset.split.pool_anomalies."
+            )
+        return self.free[:count]
+
+    def validation(self, name: str) -> pd.DataFrame:
+        """The anomalies that early stopping may look at.
+
+        Raises:
+            ConfigError: there are none of the kind asked for.
+        """
+        chosen = {"same_defects": self.reserved, "other_defects": self.apart}.get(name, self.reserved[:0])
+        if name.endswith("_defects") and chosen.empty:
+            raise ConfigError(
+                f"validation: {name}, but the pool has no such anomalies. "
+                + ("Raise dataset.split.val_anomalies." if name == "same_defects" else
+                   "Name the types to keep out of test, as -S 'dataset.split.pool_defects=[TYPE]'.")
+            )  # fmt: skip
+        return chosen
+
+
+def _check_disjoint(noise: pd.DataFrame, labelled: pd.DataFrame) -> None:
+    shared = set(noise["sample"]) & set(labelled["sample"])
+    if shared:
+        raise ConfigError(
+            f"contamination.ratio and supervision.anomalies together want {len(noise) + len(labelled)} anomalies, "
+            f"{len(shared)} more than the pool has. Lower one of them."
+        )

@@ -1,0 +1,92 @@
+"""Stage resize: every image at one size and colour, and the split of every image.
+
+Images that training may open lie under learn/, test images under test/: the train stage
+depends on learn/ alone, so no test image can reach or even touch it.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from viad import datasets
+from viad.atomic import replacing
+from viad.datasets import Row
+from viad.errors import ConfigError, DataError
+from viad.images import ASPECTS, COLORS, read_image, read_mask, resize_image, resize_mask, write_image
+from viad.params import one_of, read_params
+from viad.samples import NORMAL, write_samples
+from viad.splits import PROTOCOLS, assign_splits
+
+
+def main(category: str) -> None:
+    """Cut the splits, then resize images and masks into data/resized/<dataset>/<category>."""
+    params = read_params(
+        "dataset.name", "dataset.code", "dataset.split", "image_size", "color", "aspect", "protocol"
+    )
+    one_of("color", params["color"], COLORS)
+    one_of("aspect", params["aspect"], ASPECTS)
+    one_of("protocol", params["protocol"], PROTOCOLS)
+    size = params["image_size"]
+    if not isinstance(size, int) or not 32 <= size <= 4096:
+        raise ConfigError(f"image_size: {size!r} is not a whole number of pixels from 32 to 4096.")
+    out = Path("data/resized") / params["dataset.name"] / category
+
+    rows = list(
+        datasets.load(params["dataset.code"]).rows(Path("data/raw") / params["dataset.name"], category)
+    )
+    if not rows:
+        raise DataError(f"category '{category}' has no images in data/raw/{params['dataset.name']}. Correct its name.")
+    samples = _table(rows, out)
+    samples["split"] = assign_splits(samples, params["protocol"], params["dataset.split"], category)
+    _place(samples, out)
+    with replacing(out) as aside:
+        resize = partial(_resize, size=size, color=params["color"], aspect=params["aspect"], root=out, aside=aside)
+        with ThreadPoolExecutor() as pool:
+            jobs: Iterable[None] = pool.map(resize, rows, samples.to_dict("records"))
+            for _ in tqdm(jobs, total=len(rows), desc=f"resize {category}", unit="image", mininterval=1):
+                pass
+        write_samples(samples, aside)
+
+
+def _table(rows: list[Row], out: Path) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "sample": [row.sample for row in rows],
+            "label": [row.label for row in rows],
+            "train_label": [row.label for row in rows],
+            "mask": ["" if row.mask is None else "mask" for row in rows],
+            "defect": [row.defect for row in rows],
+            "split": [row.split or "" for row in rows],
+            "group": [row.group for row in rows],
+            "domain": [row.domain for row in rows],
+        }
+    )
+
+
+def _place(samples: pd.DataFrame, out: Path) -> None:
+    """Fill in where each image and mask will lie."""
+    folder = samples["split"].map(lambda split: "test" if split == "test" else "learn")
+    samples["image"] = [f"{(out / part).as_posix()}/images/{name}.png" for part, name in zip(folder, samples["sample"], strict=True)]
+    masked = samples["mask"] != ""
+    samples.loc[masked, "mask"] = samples.loc[masked, "image"].str.replace("/images/", "/masks/", n=1, regex=False)
+
+
+def _resize(row: Row, sample: dict[str, Any], *, size: int, color: str, aspect: str, root: Path, aside: Path) -> None:
+    pixels = read_image(row.image)
+    write_image(resize_image(pixels, size, color, aspect), aside / Path(sample["image"]).relative_to(root))
+    if row.mask is None:
+        return
+    mask = read_mask(row.mask)
+    if mask.shape != pixels.shape[:2]:
+        raise DataError(
+            f"{row.mask}: the mask is {mask.shape[1]}x{mask.shape[0]} pixels, its image {row.image} "
+            f"{pixels.shape[1]}x{pixels.shape[0]}. Replace the one that is wrong."
+        )
+    if mask.any() and row.label == NORMAL:
+        raise DataError(f"{row.mask}: the mask marks a defect, but {row.image} is labelled normal. Correct the label.")
+    write_image(resize_mask(mask, size, aspect), aside / Path(sample["mask"]).relative_to(root))

@@ -1,0 +1,47 @@
+"""Stage shift: the test rows, with the images (and masks) that the shift changes."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from viad.atomic import replacing
+from viad.images import read_image, read_mask, write_image
+from viad.params import read_params
+from viad.samples import read_samples, write_samples
+from viad.seeds import generator
+from viad.shifts import Shift, shift_for
+
+
+def main(category: str) -> None:
+    """Write the test rows, and each shifted image, to data/shifted/<dataset>/<category>."""
+    params = read_params("dataset.name", "dataset.split.seed", "shift")
+    dataset = params["dataset.name"]
+    shift = shift_for(params["shift"]["name"], params["shift"]["severity"])
+    samples = read_samples(Path("data/resized") / dataset / category)
+    test = samples[samples["split"] == "test"].copy()
+    out = Path("data/shifted") / dataset / category
+    with replacing(out) as aside:
+        aside.mkdir()
+        if shift is not None:
+            sources = test.to_dict("records")
+            test["image"] = [f"{out.as_posix()}/images/{name}.png" for name in test["sample"]]
+            if shift.moves_masks:
+                masked = test["mask"] != ""
+                test.loc[masked, "mask"] = [f"{out.as_posix()}/masks/{name}.png" for name in test["sample"][masked]]
+            apply = partial(_apply, shift=shift, seed=params["dataset.split.seed"], aside=aside)
+            with ThreadPoolExecutor() as pool:
+                for _ in tqdm(pool.map(apply, sources), total=len(test), desc=f"shift {category}", mininterval=1):
+                    pass
+        write_samples(test, aside)
+
+
+def _apply(sample: dict[str, Any], *, shift: Shift, seed: int, aside: Path) -> None:
+    """Shift one image, with a generator of its own: the result does not depend on the order."""
+    name = sample["sample"]
+    transform = shift.draw(generator(seed, "shift", name))
+    write_image(transform.image(read_image(Path(sample["image"]))), aside / "images" / f"{name}.png")
+    if shift.moves_masks and sample["mask"]:
+        write_image(transform.mask(read_mask(Path(sample["mask"]))), aside / "masks" / f"{name}.png")

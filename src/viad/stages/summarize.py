@@ -1,0 +1,65 @@
+"""Stage summarize: one tidy row an experiment, over exactly the categories of this run."""
+
+import json
+import shutil
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from viad.atomic import replacing
+from viad.errors import DataError
+from viad.params import read_params
+from viad.records import write_json
+
+QUALITY = (
+    "image_auroc", "image_aupr", "image_f1max", "pg2", "pb2", "pg5", "pb5", "false_alarm_rate", "miss_rate",
+    "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30", "aupro_5", "aupimo",
+    "shifted_called_anomalous", "shifted_vs_unshifted_auroc",
+)  # fmt: skip
+COST = ("images_per_second", "latency_p50_ms", "latency_p95_ms", "parameters", "model_megabytes", "peak_memory_megabytes")
+CURVES = ("roc.csv", "precision_recall.csv", "score_histogram.csv")
+
+
+def main() -> None:
+    """Average metrics/<dataset>/ over the categories; gather their curves and galleries."""
+    params = read_params("dataset.name", "dataset.categories")
+    categories = params["dataset.categories"]
+    metrics, plots = Path("metrics") / params["dataset.name"], Path("plots") / params["dataset.name"]
+
+    quality = [_read(metrics / f"{category}.json") for category in categories]
+    summary = _means(quality, QUALITY)
+    summary["image_auroc_worst_category"] = min((q["image_auroc"] for q in quality if "image_auroc" in q), default=None)
+    write_json({name: value for name, value in summary.items() if value is not None}, Path("metrics/summary.json"))
+    training = [_read(metrics / "training" / f"{category}.json") for category in categories]
+    cost = {"train_seconds": round(sum(t["train_seconds"] for t in training), 3), "budget": training[0]["budget"]}
+    cost |= _means([_read(metrics / "cost" / f"{category}.json") for category in categories], COST)
+    write_json(cost, Path("metrics/cost.json"))
+    for name in CURVES:
+        _gather([plots / category / name for category in categories], Path("plots") / name)
+    with replacing(Path("plots/heatmaps")) as out:
+        out.mkdir()
+        for category in categories:
+            shutil.copyfile(plots / category / "heatmaps.jpg", out / f"{category}.jpg")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: no readable metrics ({error}). Run `dvc repro` to make them.") from error
+    return values
+
+
+def _means(tables: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, Any]:
+    """Means over the categories; a metric that a category lacks has no mean."""
+    return {name: round(fmean(t[name] for t in tables), 6) for name in names if all(name in t for t in tables)}
+
+
+def _gather(files: list[Path], out: Path) -> None:
+    tables = [pd.read_csv(file) for file in files if file.is_file()]
+    with replacing(out) as aside:
+        (pd.concat(tables) if tables else pd.DataFrame()).to_csv(
+            aside, index=False, float_format="%.6g", lineterminator="\n"
+        )

@@ -1,0 +1,42 @@
+"""Stage train: the model, from train and val rows alone."""
+
+from pathlib import Path
+
+from lightning import seed_everything
+
+from viad.atomic import replacing
+from viad.learning import build, device_for, model_spec, save_model
+from viad.params import read_params
+from viad.records import environment, write_json
+from viad.samples import read_samples
+from viad.seeds import derived_seed
+from viad.training import describe, fit
+
+
+def main(category: str) -> None:
+    """Train on data/contaminated/<dataset>/<category> and save models/<dataset>/<category>."""
+    params = read_params(
+        "dataset.name", "model", "backbone", "image_size", "color", "validation", "budget", "accelerator",
+        "precision", "seed",
+    )  # fmt: skip
+    dataset = params["dataset.name"]
+    device = device_for(params["accelerator"])
+    samples = read_samples(Path("data/contaminated") / dataset / category)
+
+    spec = model_spec(
+        params["model"], params["backbone"], image_size=params["image_size"], color=params["color"],
+        budget=params["budget"], on_gpu=device.type == "cuda",
+    )  # fmt: skip
+    print(f"train {category}: {spec.name}, budget {spec.budget}, {spec.epochs} epochs on {device.type}", flush=True)
+    seed = seed_everything(derived_seed(params["seed"], "train", category), workers=True, verbose=False)
+    model = build(spec, params["precision"])
+    outcome = fit(
+        model, spec, samples, validation=params["validation"]["name"], patience=params["validation"]["patience"],
+        seed=seed, device=device, log_folder=Path("plots") / dataset / "training" / category,
+    )  # fmt: skip
+    with replacing(Path("models") / dataset / category) as out:
+        save_model(model, spec, out)
+    write_json(
+        {**describe(outcome, spec), "seed": params["seed"], **environment(device.type)},
+        Path("metrics") / dataset / "training" / f"{category}.json",
+    )
