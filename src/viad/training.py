@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 import torch
+from anomalib.callbacks import ModelCheckpoint
 from anomalib.engine import Engine
 from anomalib.models import AnomalibModule
 from dvclive import Live
 from dvclive.lightning import DVCLiveLogger
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 
 from viad.datamodule import batches
 from viad.errors import DataError
