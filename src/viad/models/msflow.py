@@ -1,0 +1,322 @@
+"""MSFlow (Zhou et al., "MSFlow: Multi-Scale Flow-based Framework for Unsupervised Anomaly Detection", TNNLS 2024).
+
+Written from the paper's formulas. A frozen backbone gives features at three scales; each
+scale goes through conditional affine couplings of its own (the parallel flows), then one
+coupling over all scales together lets them inform each other (the fusion flow). Training
+maximises the likelihood of normal features under a standard normal distribution.
+
+Choices where the paper leaves some: one anomaly map for all purposes, the additive one
+summed at the finest scale's grid, and the last epoch. `standardize` (not in the paper) scales
+features to unit variance by their training statistics, so that few epochs suffice; the paper's
+settings leave it off.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from anomalib import LearningType
+from anomalib.data import Batch, InferenceBatch
+from anomalib.models import AnomalibModule
+from anomalib.models.components import TimmFeatureExtractor
+from FrEIA.modules import AllInOneBlock
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+CONDITION_CHANNELS = 64
+CLAMP = 1.9  # alpha: how far a coupling can stretch, exp(1.9) at most
+OUTPUT_LIMIT = 1e6
+TOP_SHARE = 0.03  # of the positions, averaged for the image score
+WARM_UP, FIRST_DECAY, SECOND_DECAY = 0.12, 0.7, 0.9  # shares of the epochs: 12, 70 and 90 of the paper's 100
+WARM_UP_START, DECAY = 0.1, 0.33
+
+
+class MSFlow(AnomalibModule):
+    """MSFlow as an anomalib module.
+
+    Args:
+        backbone: a timm name.
+        layers: three feature layers, the finest first.
+        pre_trained: load the backbone's weights.
+        flow_steps: coupling blocks of each parallel flow.
+        learning_rate: of Adam, after warm-up.
+        epochs: for the learning rate's schedule; the Engine is told them apart.
+        standardize: scale features to zero mean and unit variance over the training images.
+        reflect_padding: pad the backbone's convolutions by reflection, as the authors do.
+        options: as for anomalib's modules.
+    """
+
+    MAP_INTERPOLATION = "bilinear"
+    MAP_SIGMA = 0.0
+
+    def __init__(
+        self, backbone: str, layers: Sequence[str], *, flow_steps: Sequence[int], learning_rate: float, epochs: int,
+        standardize: bool, reflect_padding: bool, pre_trained: bool = True, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**options)
+        self.model = MSFlowModel(backbone, layers, flow_steps, pre_trained=pre_trained, reflect=reflect_padding)
+        self.learning_rate, self.epochs, self.standardize = learning_rate, epochs, standardize
+
+    @property
+    def trainer_arguments(self) -> dict[str, Any]:
+        """Clip gradients at norm 2, as the paper does."""
+        return {"gradient_clip_val": 2.0, "num_sanity_val_steps": 0}
+
+    @property
+    def learning_type(self) -> LearningType:
+        """Trained on normal images only."""
+        return LearningType.ONE_CLASS
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
+        """Adam without weight decay; a linear warm-up, then two drops."""
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer = Adam(trainable, lr=self.learning_rate)
+        return [optimizer], [LambdaLR(optimizer, lambda epoch: learning_rate_factor(epoch, self.epochs))]
+
+    def on_train_start(self) -> None:
+        """Measure the features' mean and variance in one pass over the training images."""
+        if not self.standardize:
+            return
+        sums = [torch.zeros(2, c, dtype=torch.float64, device=self.device) for c in self.model.channels]
+        count = [0] * len(sums)
+        for batch in self.trainer.train_dataloader:
+            images = self.pre_processor(batch.image.to(self.device))
+            for i, feature in enumerate(self.model.pooled(images)):
+                sums[i] += torch.stack([feature.sum(dim=(0, 2, 3)), feature.square().sum(dim=(0, 2, 3))]).double()
+                count[i] += feature[:, 0].numel()
+        for i, (total, squares) in enumerate(sums):
+            mean = total / count[i]
+            deviation = (squares / count[i] - mean.square()).clamp_min(1e-12).sqrt()
+            self.model.set_scale(i, mean.float(), deviation.float())
+
+    def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Tensor:
+        """Negative log-likelihood of a batch."""
+        del args, kwargs
+        loss = negative_log_likelihood(*self.model.flow(self.model.features(batch.image)))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
+        """Scores of the batch, and the loss of its normal images."""
+        del args, kwargs
+        outputs, log_det = self.model.flow(self.model.features(batch.image))
+        normal = batch.gt_label == 0
+        if normal.any():
+            loss = negative_log_likelihood([z[normal] for z in outputs], log_det[normal])
+            self.log("val_loss", loss, on_epoch=True, batch_size=int(normal.sum()))
+        return batch.update(**anomaly_scores(outputs)._asdict())
+
+
+class MSFlowModel(nn.Module):
+    """Backbone, parallel flows and fusion flow."""
+
+    def __init__(
+        self, backbone: str, layers: Sequence[str], flow_steps: Sequence[int], *, pre_trained: bool, reflect: bool
+    ) -> None:
+        super().__init__()
+        self.feature_extractor = TimmFeatureExtractor(backbone, list(layers), pre_trained=pre_trained).eval()
+        if reflect:
+            _pad_by_reflection(self.feature_extractor)
+        self.layers, self.channels = list(layers), list(self.feature_extractor.out_dims)
+        self.pool = nn.AvgPool2d(3, stride=2, padding=1)
+        self.parallel = nn.ModuleList(
+            nn.ModuleList(_coupling(channels) for _ in range(steps))
+            for channels, steps in zip(self.channels, flow_steps, strict=True)
+        )
+        self.fusion = FusionFlow(self.channels)
+        for i, channels in enumerate(self.channels):
+            self.register_buffer(f"mean_{i}", torch.zeros(channels))
+            self.register_buffer(f"deviation_{i}", torch.ones(channels))
+
+    def pooled(self, images: Tensor) -> list[Tensor]:
+        """Features of normalised images (B, C, H, W), one (B, D, h, w) a scale, average-pooled by two."""
+        features = self.feature_extractor(images)
+        return [self.pool(features[layer]) for layer in self.layers]
+
+    def set_scale(self, i: int, mean: Tensor, deviation: Tensor) -> None:
+        """Standardise the features of scale `i` from now on."""
+        getattr(self, f"mean_{i}").copy_(mean)
+        getattr(self, f"deviation_{i}").copy_(deviation)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Pooled and standardised features."""
+        return [
+            (x - getattr(self, f"mean_{i}")[:, None, None]) / getattr(self, f"deviation_{i}")[:, None, None]
+            for i, x in enumerate(self.pooled(images))
+        ]
+
+    def flow(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Outputs z, shaped like the features, and the log-determinant (B,) of the whole flow."""
+        log_det = features[0].new_zeros(len(features[0]))
+        outputs = []
+        for x, blocks in zip(features, self.parallel, strict=True):
+            condition = positional_encoding(*x.shape[-2:]).to(x).expand(len(x), -1, -1, -1)
+            for block in blocks:
+                (x,), jacobian = block([x], [condition])  # noqa: PLW2901  # the flow's state
+                log_det = log_det + jacobian
+            outputs.append(x)
+        outputs, jacobian = self.fusion(outputs)
+        return outputs, log_det + jacobian
+
+    def forward(self, images: Tensor) -> InferenceBatch:
+        """Scores (B,) and maps (B, 1, h, w) at the finest scale of images (B, C, H, W)."""
+        outputs, _ = self.flow(self.features(images))
+        return anomaly_scores(outputs)
+
+
+class FusionFlow(nn.Module):
+    """One affine coupling over all scales: each half of the channels is changed by the other half of every scale."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.first = [c - c // 2 for c in channels]
+        second = [c // 2 for c in channels]
+        for i, c in enumerate(channels):
+            self.register_buffer(f"permutation_{i}", torch.randperm(c))
+        self.from_second = _FusionNet(second, self.first)
+        self.from_first = _FusionNet(self.first, second)
+
+    def forward(self, xs: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Outputs shaped like the inputs (B, D, h, w) a scale, and the log-determinant (B,)."""
+        mixed = [x[:, getattr(self, f"permutation_{i}")] for i, x in enumerate(xs)]
+        first = [x[:, :c] for x, c in zip(mixed, self.first, strict=True)]
+        second = [x[:, c:] for x, c in zip(mixed, self.first, strict=True)]
+        first, log_first = _affine(first, *self.from_second(second))
+        second, log_second = _affine(second, *self.from_first(first))
+        outputs = [torch.cat(halves, dim=1).clamp(-OUTPUT_LIMIT, OUTPUT_LIMIT) for halves in zip(first, second, strict=True)]
+        return outputs, log_first + log_second
+
+    def inverse(self, ys: list[Tensor]) -> list[Tensor]:
+        """The inputs that `forward` maps to `ys`."""
+        first = [y[:, :c] for y, c in zip(ys, self.first, strict=True)]
+        second = [y[:, c:] for y, c in zip(ys, self.first, strict=True)]
+        second = _unaffine(second, *self.from_first(first))
+        first = _unaffine(first, *self.from_second(second))
+        mixed = [torch.cat(halves, dim=1) for halves in zip(first, second, strict=True)]
+        return [x[:, torch.argsort(getattr(self, f"permutation_{i}"))] for i, x in enumerate(mixed)]
+
+
+class _FusionNet(nn.Module):
+    """Scale and shift of each scale, from the halves of all scales met at the coarsest."""
+
+    def __init__(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        super().__init__()
+        together, narrow = sum(sources), max(1, sum(sources) // 4)
+        self.sources = list(sources)
+        self.mix = nn.Sequential(
+            nn.Conv2d(together, narrow, 3, padding=1),
+            _ChannelNorm(narrow),
+            nn.ReLU(),
+            nn.Conv2d(narrow, together, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.scale = nn.ModuleList(nn.Conv2d(s, t, 3, padding=1) for s, t in zip(sources, targets, strict=True))
+        self.shift = nn.ModuleList(nn.Conv2d(s, t, 3, padding=1) for s, t in zip(sources, targets, strict=True))
+
+    def forward(self, halves: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        size = halves[-1].shape[-2:]
+        met = self.mix(torch.cat([F.adaptive_avg_pool2d(x, size) for x in halves], dim=1))
+        informed = [
+            x + F.interpolate(part, size=x.shape[-2:], mode="bilinear", align_corners=True)
+            for x, part in zip(halves, met.split(self.sources, dim=1), strict=True)
+        ]
+        return (
+            [conv(x) for conv, x in zip(self.scale, informed, strict=True)],
+            [conv(x) for conv, x in zip(self.shift, informed, strict=True)],
+        )
+
+
+class _ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels at each position of (B, C, h, w)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def _coupling(channels: int) -> AllInOneBlock:
+    return AllInOneBlock(
+        [(channels, 1, 1)],
+        [(CONDITION_CHANNELS, 1, 1)],
+        subnet_constructor=_subnet,
+        affine_clamping=CLAMP,
+        global_affine_type="SOFTPLUS",
+    )
+
+
+def _subnet(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, 3, padding=1),
+        _ChannelNorm(inputs),
+        nn.ReLU(),
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+    )
+
+
+def _stretch(scale: Tensor) -> Tensor:
+    return CLAMP * 0.636 * torch.atan(scale / CLAMP)  # 0.636 is 2/pi: the exponent stays within +-alpha
+
+
+def _affine(xs: list[Tensor], scales: list[Tensor], shifts: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    exponents = [_stretch(scale) for scale in scales]
+    ys = [e.exp() * x + shift for x, e, shift in zip(xs, exponents, shifts, strict=True)]
+    return ys, torch.stack([e.flatten(1).sum(dim=1) for e in exponents]).sum(dim=0)
+
+
+def _unaffine(ys: list[Tensor], scales: list[Tensor], shifts: list[Tensor]) -> list[Tensor]:
+    return [(y - shift) * (-_stretch(scale)).exp() for y, scale, shift in zip(ys, scales, shifts, strict=True)]
+
+
+def positional_encoding(height: int, width: int) -> Tensor:
+    """The condition (64, height, width): 32 channels for the column, then 32 for the row, sin and cos in turn."""
+    half = CONDITION_CHANNELS // 2
+    frequencies = 10000.0 ** (-torch.arange(0, half, 2) / half)
+    encoding = torch.empty(CONDITION_CHANNELS, height, width)
+    columns = torch.arange(width)[None, :] * frequencies[:, None]
+    rows = torch.arange(height)[None, :] * frequencies[:, None]
+    encoding[0:half:2], encoding[1:half:2] = columns.sin()[:, None, :], columns.cos()[:, None, :]
+    encoding[half::2], encoding[half + 1 :: 2] = rows.sin()[:, :, None], rows.cos()[:, :, None]
+    return encoding
+
+
+def negative_log_likelihood(outputs: list[Tensor], log_det: Tensor) -> Tensor:
+    """Mean over the batch of sum_l ||z_l||^2 / 2 - log|det J|, without the constant."""
+    energy = torch.stack([z.flatten(1).square().sum(dim=1) for z in outputs]).sum(dim=0) / 2
+    return (energy - log_det).mean()
+
+
+def anomaly_scores(outputs: list[Tensor]) -> InferenceBatch:
+    """Image scores and maps from the flow's outputs, each image by itself (the Jacobian is dropped).
+
+    With log p_l = -mean_c(z_l^2) / 2 at each position: the map adds the scales'
+    p_l / max p_l and turns the sum around; the score is the mean of the top 3 % of
+    1 - S / max S, where S multiplies the p_l of all scales.
+    """
+    size = outputs[0].shape[-2:]
+    logs = [-z.square().mean(dim=1, keepdim=True) / 2 for z in outputs]
+    relative = [_upsample((log - log.amax(dim=(2, 3), keepdim=True)).exp(), size) for log in logs]
+    added = torch.stack(relative).sum(dim=0)
+    anomaly_map = added.amax(dim=(2, 3), keepdim=True) - added
+    product = torch.stack([_upsample(log, size) for log in logs]).sum(dim=0)
+    flat = (1 - (product - product.amax(dim=(2, 3), keepdim=True)).exp()).flatten(1)
+    top = flat.topk(max(1, int(flat.shape[1] * TOP_SHARE)), dim=1).values
+    return InferenceBatch(pred_score=top.mean(dim=1), anomaly_map=anomaly_map)
+
+
+def learning_rate_factor(epoch: int, epochs: int) -> float:
+    """The schedule: a linear rise from a tenth over the warm-up, then a third of it after 70 % and again after 90 %."""
+    warm_up = max(1, round(WARM_UP * epochs))
+    if epoch < warm_up:
+        return WARM_UP_START + (1 - WARM_UP_START) * (epoch + 1) / warm_up
+    return DECAY ** ((epoch >= round(FIRST_DECAY * epochs)) + (epoch >= round(SECOND_DECAY * epochs)))
+
+
+def _upsample(x: Tensor, size: torch.Size) -> Tensor:
+    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+def _pad_by_reflection(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and isinstance(module.padding, tuple) and max(module.padding) > 0:
+            module.padding_mode = "reflect"
