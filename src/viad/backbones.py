@@ -15,7 +15,6 @@ from typing import Any, cast
 import timm
 import torch
 from anomalib.models.components import TimmFeatureExtractor
-from safetensors.torch import load_file
 from timm.layers import BatchNormAct2d
 from timm.models import register_model
 from timm.models._manipulate import adapt_input_conv
@@ -37,7 +36,7 @@ def _register(name: str, build: Callable[..., nn.Module]) -> None:
 
 
 def _lite(name: str) -> Callable[..., nn.Module]:
-    def build(pretrained: bool = False, **options: Any) -> nn.Module:
+    def build(pretrained: bool = False, **options: Any) -> nn.Module:  # noqa: FBT001, FBT002  # timm's signature
         model = timm.create_model(f"tf_{name}", pretrained=False, **_plain(options))
         if pretrained:
             _load_in_order(model, torch.load(_packaged_file(name), map_location="cpu", weights_only=True), name)
@@ -46,7 +45,7 @@ def _lite(name: str) -> Callable[..., nn.Module]:
     return build
 
 
-def _random(pretrained: bool = False, **options: Any) -> nn.Module:
+def _random(pretrained: bool = False, **options: Any) -> nn.Module:  # noqa: FBT001, FBT002  # timm's signature
     """A small network of seeded random numbers, whether or not weights are asked for."""
     del pretrained
     with torch.random.fork_rng(devices=[]):
@@ -69,7 +68,9 @@ def _packaged_file(name: str) -> Path:
     try:
         folder = Path(cast("str", import_module(package.replace("-", "_")).__file__)).parent / "models"
     except ModuleNotFoundError as error:
-        raise WeightsError(f"backbone {name}: the package {package} is not installed. `make install` does it.") from error
+        raise WeightsError(
+            f"backbone {name}: the package {package} is not installed. `make install` does it."
+        ) from error
     return next(folder.glob("*.pth"))
 
 
@@ -79,11 +80,11 @@ def _load_in_order(model: nn.Module, packaged: dict[str, Tensor], name: str) -> 
     names = [k for k in reference if "num_batches_tracked" not in k]
     tensors = [t for k, t in packaged.items() if "num_batches_tracked" not in k]
     if [reference[k].shape for k in names] != [t.shape for t in tensors]:
-        raise WeightsError(f"backbone {name}: the package's tensors do not fit timm's tf_{name}. Install the pinned versions.")
+        raise WeightsError(
+            f"backbone {name}: the package's tensors do not fit timm's tf_{name}. Install the pinned versions."
+        )
     state = dict(zip(names, tensors, strict=True))
-    model.load_state_dict(
-        {k: state[k] if "num_batches_tracked" not in k else v for k, v in model.state_dict().items()}
-    )
+    model.load_state_dict({k: state[k] if "num_batches_tracked" not in k else v for k, v in model.state_dict().items()})
 
 
 def ensure_weights(timm_name: str) -> None:
@@ -98,7 +99,9 @@ def ensure_weights(timm_name: str) -> None:
         return
     cfg = timm.get_pretrained_cfg(timm_name, allow_unregistered=False) if timm.is_model(timm_name) else None
     if cfg is None:
-        raise ConfigError(f"backbone.timm_name: timm {timm.__version__} knows no '{timm_name}'. Correct conf/backbone/.")
+        raise ConfigError(
+            f"backbone.timm_name: timm {timm.__version__} knows no '{timm_name}'. Correct conf/backbone/."
+        )
     if weights_file(timm_name).is_file() or _in_hub_cache(cfg.hf_hub_id) or _hub_answers():
         return
     raise WeightsError(
@@ -150,7 +153,7 @@ class FrozenBackbone(nn.Module):
         self.dtype = PRECISIONS[precision]
         if self.dtype == torch.bfloat16 and not _has_bfloat16():
             raise ConfigError("precision: bfloat16, but this processor computes it in software. Use precision=float32.")
-        network = cast("nn.Module", extractor.feature_extractor).eval().requires_grad_(False)
+        network = cast("nn.Module", extractor.feature_extractor).eval().requires_grad_(requires_grad=False)
         if channels == 1:
             _adapt_stem(network)
         fold_batch_norm(network, channels)
@@ -208,7 +211,7 @@ def fold_batch_norm(network: nn.Module, channels: int) -> int:
         elif isinstance(module, nn.BatchNorm2d):
             handles.append(module.register_forward_pre_hook(before_norm(name)))
     with torch.no_grad():
-        side = 64 if not hasattr(network, "patch_embed") else 5 * network.patch_embed.patch_size[0]
+        side = 70  # a few pixels at every stride, and whole patches of a ViT's 14
         network(torch.zeros(1, channels, side, side))
     for handle in handles:
         handle.remove()
@@ -219,10 +222,11 @@ def fold_batch_norm(network: nn.Module, channels: int) -> int:
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    mean, variance = cast("Tensor", norm.running_mean), cast("Tensor", norm.running_var)
     conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
     )
-    conv.requires_grad_(False)
+    conv.requires_grad_(requires_grad=False)
 
 
 def _activation(norm: nn.BatchNorm2d) -> nn.Module:

@@ -98,7 +98,9 @@ def build(spec: ModelSpec, precision: str) -> AnomalibModule:
             **spec.args,
         )
     except (ImportError, AttributeError, TypeError) as error:
-        raise ConfigError(f"model {spec.name}: {spec.class_path} cannot be built ({error}). Correct its yaml.") from error
+        raise ConfigError(
+            f"model {spec.name}: {spec.class_path} cannot be built ({error}). Correct its yaml."
+        ) from error
     extractor = model.model.feature_extractor
     if from_file:
         extractor.feature_extractor.load_state_dict(_fitting(load_file(weights_file(spec.backbone)), extractor))
@@ -142,4 +144,3 @@ def device_for(accelerator: str) -> torch.device:
 def _fitting(state: dict[str, torch.Tensor], extractor: torch.nn.Module) -> dict[str, torch.Tensor]:
     wanted = cast("torch.nn.Module", extractor.feature_extractor).state_dict()
     return {k: state.get(k, v) if "num_batches_tracked" in k else state[k] for k, v in wanted.items()}
-

@@ -30,7 +30,7 @@ def read_params(*keys: str) -> dict[str, Any]:
     return {key: _lookup(params, key) for key in keys}
 
 
-def one_of(key: str, value: Any, allowed: Collection[Any]) -> Any:  # noqa: ANN401  # any yaml value
+def one_of(key: str, value: Any, allowed: Collection[Any]) -> Any:
     """`value`, if it is allowed.
 
     Raises:
@@ -41,7 +41,7 @@ def one_of(key: str, value: Any, allowed: Collection[Any]) -> Any:  # noqa: ANN4
     return value
 
 
-def fraction(key: str, value: Any) -> float:  # noqa: ANN401  # any yaml value
+def fraction(key: str, value: Any) -> float:
     """`value` as a share from 0 to below 1.
 
     Raises:
@@ -52,7 +52,7 @@ def fraction(key: str, value: Any) -> float:  # noqa: ANN401  # any yaml value
     return float(value)
 
 
-def _lookup(params: Any, key: str) -> Any:  # noqa: ANN401  # any yaml value
+def _lookup(params: Any, key: str) -> Any:
     value = params
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:

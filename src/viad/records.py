@@ -24,7 +24,7 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
-def write_json(values: Any, path: Path) -> None:  # noqa: ANN401  # anything that JSON holds
+def write_json(values: Any, path: Path) -> None:
     """Write a JSON file whole or not at all; NaN is refused rather than written."""
     with replacing(path) as aside:
         aside.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")

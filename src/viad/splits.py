@@ -85,7 +85,7 @@ class _Cut:
         rows = self.samples.loc[index]
         counts = rows.groupby("defect", sort=True).size()
         exact = counts * share
-        quota = np.floor(exact).astype(int)
+        quota = exact.astype(int)  # rounds towards 0
         missing = round(len(rows) * share) - int(quota.sum())
         for defect in (exact - quota).sort_values(ascending=False, kind="stable").index[:missing]:
             quota[defect] += 1

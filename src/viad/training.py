@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from viad.datamodule import batches
 from viad.errors import DataError
+from viad.feature_cache import FeatureCache
 from viad.learning import ModelSpec
 from viad.metrics.image import auroc
 from viad.samples import ANOMALOUS, NORMAL
@@ -81,6 +82,8 @@ def fit(
             monitor, mode = EARLY_STOPPING[validation]
             best = ModelCheckpoint(dirpath=scratch, save_top_k=1, monitor=monitor, mode=mode)
             callbacks = [_ValidationAUROC(), EarlyStopping(monitor, patience=patience, mode=mode), best]
+        if hasattr(model, "feature_cache"):
+            model.feature_cache = FeatureCache(Path(scratch), samples["image"].tolist())
         engine = Engine(
             callbacks=callbacks,
             logger=_Logger(experiment=live),
@@ -91,6 +94,7 @@ def fit(
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if stops_early else 0,
             log_every_n_steps=10,
+            enable_progress_bar=spec.epochs > 1,
             enable_model_summary=False,
         )
         start = time.perf_counter()
@@ -150,5 +154,3 @@ def describe(outcome: Outcome, spec: ModelSpec) -> Mapping[str, Any]:
         "budget": spec.budget,
         "learning_type": spec.learning_type,
     }
-
-

@@ -52,14 +52,14 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
     else:
         labels = labels[labels["type"] == category]
         labels.loc[labels["thirds"].isin([1, 2]), "split"] = "pool"
-    for cell in labels.itertuples():
+    for path, thirds, split, kind in labels[["path", "thirds", "split", "type"]].itertuples(index=False, name=None):
         yield Row(
-            sample=Path(str(cell.path)).stem,
-            image=raw / str(cell.path),
-            label=int(cell.thirds != 0),
-            defect=THIRDS[cell.thirds],
-            split=cell.split or None,
-            domain=str(cell.type),
+            sample=Path(path).stem,
+            image=raw / path,
+            label=int(thirds != 0),
+            defect=THIRDS[thirds],
+            split=split or None,
+            domain=kind,
         )
 
 

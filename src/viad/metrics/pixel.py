@@ -148,7 +148,9 @@ def _aupimo(stream: Stream, codes: _Codes, normal_images: Counts) -> float | Non
     for maps, masks in stream():
         some = masks.any(axis=(1, 2))
         if some.any():
-            values += [float(weight[codes(one[mask])].mean()) for one, mask in zip(maps[some], masks[some], strict=True)]
+            values += [
+                float(weight[codes(one[mask])].mean()) for one, mask in zip(maps[some], masks[some], strict=True)
+            ]
     return float(np.mean(values)) if values else None
 
 

@@ -12,7 +12,7 @@ settings leave it off.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from anomalib import LearningType
@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from viad.feature_cache import FeatureCache
 
 CONDITION_CHANNELS = 64
 CLAMP = 1.9  # alpha: how far a coupling can stretch, exp(1.9) at most
@@ -58,6 +60,7 @@ class MSFlow(AnomalibModule):
         super().__init__(**options)
         self.model = MSFlowModel(backbone, layers, flow_steps, pre_trained=pre_trained, reflect=reflect_padding)
         self.learning_rate, self.epochs, self.standardize = learning_rate, epochs, standardize
+        self.feature_cache: FeatureCache | None = None  # set by training; features then cost one pass
 
     @property
     def trainer_arguments(self) -> dict[str, Any]:
@@ -82,8 +85,8 @@ class MSFlow(AnomalibModule):
         sums = [torch.zeros(2, c, dtype=torch.float64, device=self.device) for c in self.model.channels]
         count = [0] * len(sums)
         for batch in self.trainer.train_dataloader:
-            images = self.pre_processor(batch.image.to(self.device))
-            for i, feature in enumerate(self.model.pooled(images)):
+            batch.image = self.pre_processor(batch.image.to(self.device))
+            for i, feature in enumerate(self._pooled(batch)):
                 sums[i] += torch.stack([feature.sum(dim=(0, 2, 3)), feature.square().sum(dim=(0, 2, 3))]).double()
                 count[i] += feature[:, 0].numel()
         for i, (total, squares) in enumerate(sums):
@@ -94,19 +97,25 @@ class MSFlow(AnomalibModule):
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Tensor:
         """Negative log-likelihood of a batch."""
         del args, kwargs
-        loss = negative_log_likelihood(*self.model.flow(self.model.features(batch.image)))
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
+        loss = negative_log_likelihood(*self.model.flow(self.model.scaled(self._pooled(batch))))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
         return loss
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Scores of the batch, and the loss of its normal images."""
         del args, kwargs
-        outputs, log_det = self.model.flow(self.model.features(batch.image))
+        outputs, log_det = self.model.flow(self.model.scaled(self._pooled(batch)))
         normal = batch.gt_label == 0
         if normal.any():
             loss = negative_log_likelihood([z[normal] for z in outputs], log_det[normal])
             self.log("val_loss", loss, on_epoch=True, batch_size=int(normal.sum()))
         return batch.update(**anomaly_scores(outputs)._asdict())
+
+    def _pooled(self, batch: Batch) -> list[Tensor]:
+        if self.feature_cache is None:
+            return self.model.pooled(batch.image)
+        features = self.feature_cache.features(batch.image_path, lambda: self.model.pooled(batch.image))
+        return [feature.to(self.device, non_blocking=True) for feature in features]
 
 
 class MSFlowModel(nn.Module):
@@ -140,21 +149,21 @@ class MSFlowModel(nn.Module):
         getattr(self, f"mean_{i}").copy_(mean)
         getattr(self, f"deviation_{i}").copy_(deviation)
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Pooled and standardised features."""
+    def scaled(self, pooled: list[Tensor]) -> list[Tensor]:
+        """Pooled features, standardised."""
         return [
             (x - getattr(self, f"mean_{i}")[:, None, None]) / getattr(self, f"deviation_{i}")[:, None, None]
-            for i, x in enumerate(self.pooled(images))
+            for i, x in enumerate(pooled)
         ]
 
     def flow(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Outputs z, shaped like the features, and the log-determinant (B,) of the whole flow."""
         log_det = features[0].new_zeros(len(features[0]))
         outputs = []
-        for x, blocks in zip(features, self.parallel, strict=True):
+        for x, blocks in zip(features, cast("list[nn.ModuleList]", list(self.parallel)), strict=True):
             condition = positional_encoding(*x.shape[-2:]).to(x).expand(len(x), -1, -1, -1)
             for block in blocks:
-                (x,), jacobian = block([x], [condition])  # noqa: PLW2901  # the flow's state
+                (x,), jacobian = block([x], [condition])  # the flow's state
                 log_det = log_det + jacobian
             outputs.append(x)
         outputs, jacobian = self.fusion(outputs)
@@ -162,7 +171,7 @@ class MSFlowModel(nn.Module):
 
     def forward(self, images: Tensor) -> InferenceBatch:
         """Scores (B,) and maps (B, 1, h, w) at the finest scale of images (B, C, H, W)."""
-        outputs, _ = self.flow(self.features(images))
+        outputs, _ = self.flow(self.scaled(self.pooled(images)))
         return anomaly_scores(outputs)
 
 
@@ -185,7 +194,9 @@ class FusionFlow(nn.Module):
         second = [x[:, c:] for x, c in zip(mixed, self.first, strict=True)]
         first, log_first = _affine(first, *self.from_second(second))
         second, log_second = _affine(second, *self.from_first(first))
-        outputs = [torch.cat(halves, dim=1).clamp(-OUTPUT_LIMIT, OUTPUT_LIMIT) for halves in zip(first, second, strict=True)]
+        outputs = [
+            torch.cat(halves, dim=1).clamp(-OUTPUT_LIMIT, OUTPUT_LIMIT) for halves in zip(first, second, strict=True)
+        ]
         return outputs, log_first + log_second
 
     def inverse(self, ys: list[Tensor]) -> list[Tensor]:
@@ -216,7 +227,7 @@ class _FusionNet(nn.Module):
         self.shift = nn.ModuleList(nn.Conv2d(s, t, 3, padding=1) for s, t in zip(sources, targets, strict=True))
 
     def forward(self, halves: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        size = halves[-1].shape[-2:]
+        size = (halves[-1].shape[-2], halves[-1].shape[-1])
         met = self.mix(torch.cat([F.adaptive_avg_pool2d(x, size) for x in halves], dim=1))
         informed = [
             x + F.interpolate(part, size=x.shape[-2:], mode="bilinear", align_corners=True)

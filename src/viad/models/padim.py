@@ -54,7 +54,8 @@ class _CompactPadimModel(PadimModel):
             self.memory_bank.append(embeddings)
             return embeddings
         distances = self.gaussian.distance(embeddings)
-        recipe = Recipe(*input_tensor.shape[-2:], Padim.MAP_INTERPOLATION, Padim.MAP_SIGMA)
+        height, width = input_tensor.shape[-2:]
+        recipe = Recipe(height, width, Padim.MAP_INTERPOLATION, Padim.MAP_SIGMA)
         full = torch.from_numpy(render(distances.cpu().numpy(), recipe))
         return InferenceBatch(pred_score=full.amax(dim=(1, 2)).to(distances.device), anomaly_map=distances[:, None])
 

@@ -108,5 +108,3 @@ def _projected(patches: Tensor) -> Tensor:
     projection = SparseRandomProjection(eps=PROJECTION_EPS)
     projection.fit(patches)
     return projection.transform(patches)
-
-

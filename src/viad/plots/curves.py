@@ -35,5 +35,7 @@ def _histogram(labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
     parts = []
     for label, name in ((0, "normal"), (1, "anomalous")):
         counts, _ = np.histogram(scores[labels == label], edges)
-        parts.append(pd.DataFrame({"score": (edges[:-1] + edges[1:]) / 2, "share": counts / max(counts.sum(), 1), "label": name}))
+        parts.append(
+            pd.DataFrame({"score": (edges[:-1] + edges[1:]) / 2, "share": counts / max(counts.sum(), 1), "label": name})
+        )
     return pd.concat(parts)

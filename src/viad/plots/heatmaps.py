@@ -1,6 +1,8 @@
 """The heat-map gallery of a category: where it fails worst, and what a typical hit looks like."""
 
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -32,7 +34,7 @@ def draw_gallery(
     figure = Figure(figsize=(2.5 * EACH * 1.55, 2.75 * len(groups) + 0.9), layout="constrained", dpi=80)
     said = "no threshold: no validation normals" if limit is None else f"threshold {limit:.4g}"
     figure.suptitle(f"{category}: image, anomaly map and mask; {said}", fontsize=12)
-    for part, (name, rows) in zip(np.atleast_1d(figure.subfigures(len(groups), 1)), groups.items(), strict=True):
+    for part, (name, rows) in zip(figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups.items(), strict=True):
         part.suptitle(name, fontsize=11, x=0.01, ha="left", weight="bold")
         has_masks = bool((test["mask"] != "").any())
         axes = part.subplots(1, EACH * (3 if has_masks else 2), squeeze=False)[0]
@@ -59,7 +61,7 @@ def choose(test: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _panel(
-    axes: np.ndarray, row: dict[str, object], maps: StoredMaps, span: tuple[float, float], limit: float | None
+    axes: np.ndarray, row: dict[Hashable, Any], maps: StoredMaps, span: tuple[float, float], limit: float | None
 ) -> None:
     picture = read_image(Path(str(row["image"])))
     axes[0].imshow(picture, cmap="gray", vmin=0, vmax=255)

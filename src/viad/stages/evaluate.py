@@ -85,17 +85,17 @@ def _pixel_level(test: pd.DataFrame, maps: StoredMaps) -> dict[str, Any]:
     if unmasked.any() or not (test["label"] == ANOMALOUS).any():
         return {}
     height, width = maps.recipe.height, maps.recipe.width
-    masks = test.set_index("row")["mask"]
+    masks = dict(zip(test["row"], test["mask"], strict=True))
 
     def stream() -> Iterable[Batch]:
         for rows, full in maps.stream(test["row"].to_numpy()):
-            yield full, np.stack(list(_masks(masks.loc[rows], height, width)))
+            yield full, np.stack(list(_masks([masks[row] for row in rows], height, width)))
 
     found = {name: value for name, value in pixel_metrics(stream).items() if value is not None}
     return {**found, "pixel_resolution": [height, width]} if found else {}
 
 
-def _masks(paths: pd.Series, height: int, width: int) -> Iterator[np.ndarray]:
+def _masks(paths: list[str], height: int, width: int) -> Iterator[np.ndarray]:
     for path in paths:
         mask = read_mask(Path(path)) if path else np.zeros((height, width), bool)
         if mask.shape != (height, width):

@@ -25,9 +25,7 @@ from viad.splits import PROTOCOLS, assign_splits
 
 def main(category: str) -> None:
     """Cut the splits, then resize images and masks into data/resized/<dataset>/<category>."""
-    params = read_params(
-        "dataset.name", "dataset.code", "dataset.split", "image_size", "color", "aspect", "protocol"
-    )
+    params = read_params("dataset.name", "dataset.code", "dataset.split", "image_size", "color", "aspect", "protocol")
     one_of("color", params["color"], COLORS)
     one_of("aspect", params["aspect"], ASPECTS)
     one_of("protocol", params["protocol"], PROTOCOLS)
@@ -36,12 +34,10 @@ def main(category: str) -> None:
         raise ConfigError(f"image_size: {size!r} is not a whole number of pixels from 32 to 4096.")
     out = Path("data/resized") / params["dataset.name"] / category
 
-    rows = list(
-        datasets.load(params["dataset.code"]).rows(Path("data/raw") / params["dataset.name"], category)
-    )
+    rows = list(datasets.load(params["dataset.code"]).rows(Path("data/raw") / params["dataset.name"], category))
     if not rows:
         raise DataError(f"category '{category}' has no images in data/raw/{params['dataset.name']}. Correct its name.")
-    samples = _table(rows, out)
+    samples = _table(rows)
     samples["split"] = assign_splits(samples, params["protocol"], params["dataset.split"], category)
     _place(samples, out)
     with replacing(out) as aside:
@@ -53,7 +49,7 @@ def main(category: str) -> None:
         write_samples(samples, aside)
 
 
-def _table(rows: list[Row], out: Path) -> pd.DataFrame:
+def _table(rows: list[Row]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "sample": [row.sample for row in rows],
@@ -71,7 +67,9 @@ def _table(rows: list[Row], out: Path) -> pd.DataFrame:
 def _place(samples: pd.DataFrame, out: Path) -> None:
     """Fill in where each image and mask will lie."""
     folder = samples["split"].map(lambda split: "test" if split == "test" else "learn")
-    samples["image"] = [f"{(out / part).as_posix()}/images/{name}.png" for part, name in zip(folder, samples["sample"], strict=True)]
+    samples["image"] = [
+        f"{(out / part).as_posix()}/images/{name}.png" for part, name in zip(folder, samples["sample"], strict=True)
+    ]
     masked = samples["mask"] != ""
     samples.loc[masked, "mask"] = samples.loc[masked, "image"].str.replace("/images/", "/masks/", n=1, regex=False)
 

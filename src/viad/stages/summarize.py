@@ -18,7 +18,14 @@ QUALITY = (
     "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30", "aupro_5", "aupimo",
     "shifted_called_anomalous", "shifted_vs_unshifted_auroc",
 )  # fmt: skip
-COST = ("images_per_second", "latency_p50_ms", "latency_p95_ms", "parameters", "model_megabytes", "peak_memory_megabytes")
+COST = (
+    "images_per_second",
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "parameters",
+    "model_megabytes",
+    "peak_memory_megabytes",
+)
 CURVES = ("roc.csv", "precision_recall.csv", "score_histogram.csv")
 
 
