@@ -46,11 +46,11 @@ def _lite(name: str) -> Callable[..., nn.Module]:
 
 
 def _random(pretrained: bool = False, **options: Any) -> nn.Module:  # noqa: FBT001, FBT002  # timm's signature
-    """A small network of seeded random numbers, whether or not weights are asked for."""
+    """A network of seeded random numbers, whether or not weights are asked for."""
     del pretrained
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return timm.create_model("tf_efficientnet_lite0", pretrained=False, channel_multiplier=0.5, **_plain(options))
+        return timm.create_model("tf_efficientnet_lite0", pretrained=False, **_plain(options))
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

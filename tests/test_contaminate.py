@@ -1,0 +1,173 @@
+"""stages/contaminate.py: what the pool gives, to whom, and what it refuses."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from viad.errors import ConfigError
+from viad.seeds import generator
+from viad.stages.contaminate import Pool, _check_disjoint
+
+COUNTS = {"crack": 30, "scratch": 20, "stain": 8, "doubtful": 12}
+
+
+def rows(counts=None):
+    samples = [(f"{d}{i:02}", 1, d) for d, n in (COUNTS if counts is None else counts).items() for i in range(n)]
+    return pd.DataFrame(samples, columns=["sample", "label", "defect"])
+
+
+def pool(frame=None, seed=3341, val_share=0.2, natural_noise=("doubtful",), pool_defects=("stain",)):
+    return Pool(
+        rows() if frame is None else frame,
+        natural_noise=list(natural_noise),
+        pool_defects=list(pool_defects),
+        val_share=val_share,
+        rng=generator(seed, "contaminate", "mono"),
+    )
+
+
+def noise(ratio, normals=100, source="pool", **options):
+    return pool(**options).contamination({"ratio": ratio, "source": source}, normals)
+
+
+def ids(frame):
+    return frame["sample"].tolist()
+
+
+@pytest.mark.parametrize(("ratio", "count"), [(0, 0), (0.05, 5), (0.1, 11), (0.2, 25), (0.28, 39)])
+def test_ratio_is_a_share_of_normals_and_anomalies_together(ratio, count):
+    found = noise(ratio)
+    assert len(found) == count
+    assert abs(count / (100 + count) - ratio) <= abs((count + 1) / (101 + count) - ratio)
+
+
+@given(seed=st.integers(0, 1000), ratios=st.tuples(st.floats(0, 0.28), st.floats(0, 0.28)))
+def test_less_contamination_lies_inside_more(seed, ratios):
+    low, high = (noise(ratio, seed=seed) for ratio in sorted(ratios))
+    assert set(ids(low)) <= set(ids(high))
+
+
+def test_five_percent_lies_inside_ten():
+    assert set(ids(noise(0.05))) < set(ids(noise(0.10)))
+
+
+def test_fewer_labelled_are_the_first_of_more():
+    assert ids(pool().labelled(3)) == ids(pool().labelled(10))[:3]
+
+
+@given(seed=st.integers(0, 1000), labelled=st.integers(0, 29))
+def test_uses_are_disjoint(seed, labelled):
+    one = pool(seed=seed)
+    uses = [
+        one.contamination({"ratio": 0.1, "source": "pool"}, 100),  # 11 of the 40 free ones
+        one.contamination({"ratio": 0.1, "source": "natural"}, 100),
+        one.labelled(labelled),
+        one.validation("same_defects"),
+        one.validation("other_defects"),
+    ]
+    given_out = [sample for use in uses for sample in ids(use)]
+    assert len(given_out) == len(set(given_out)) == 11 + 11 + labelled + 10 + 8
+
+
+def test_too_many_for_contamination_and_labels_together():
+    one = pool()
+    some, labelled = one.contamination({"ratio": 0.1, "source": "pool"}, 100), one.labelled(30)
+    with pytest.raises(ConfigError, match="together want 41 anomalies, 1 more than the pool has"):
+        _check_disjoint(some, labelled)
+    _check_disjoint(some, one.labelled(29))
+
+
+def test_natural_noise_is_of_the_doubtful_types_alone():
+    found = noise(0.1, source="natural")
+    assert len(found) == 11
+    assert set(found["defect"]) == {"doubtful"}
+    everything = pool()
+    assert set(pd.concat([everything.free, everything.reserved])["defect"]) == {"crack", "scratch"}
+
+
+def test_other_defects_are_the_types_set_apart_alone():
+    found = pool().validation("other_defects")
+    assert sorted(ids(found)) == sorted(f"stain{i:02}" for i in range(8))
+
+
+def test_same_defects_are_the_reserved_share():
+    found = pool().validation("same_defects")
+    assert len(found) == 10  # 20 % of 50
+    assert set(found["defect"]) <= {"crack", "scratch"}
+
+
+@pytest.mark.parametrize("name", ["none", "normal"])
+def test_no_anomalies_for_validation_that_wants_none(name):
+    assert pool().validation(name).empty
+
+
+def test_validation_is_reserved_whatever_is_asked():
+    # So that labels and contamination are the same under every way to validate.
+    assert len(pool().labelled("all")) == 40
+    assert len(pool(val_share=0.0).labelled("all")) == 50
+
+
+def test_normal_rows_of_the_pool_are_never_given_out():
+    frame = rows()
+    frame.loc[frame["sample"] == "crack00", "label"] = 0
+    one = pool(frame)
+    assert "crack00" not in ids(pd.concat([one.labelled("all"), one.validation("same_defects")]))
+
+
+def test_seed_moves_the_draws_and_order_of_rows_does_not():
+    first = pool()
+    again = pool(rows().sample(frac=1, random_state=5))
+    other = pool(seed=1)
+    for of in (lambda p: p.contamination({"ratio": 0.1, "source": "pool"}, 100), lambda p: p.labelled(10)):
+        assert ids(of(again)) == ids(of(first))
+        assert set(ids(of(other))) != set(ids(of(first)))
+
+
+def test_draws_mix_the_types():
+    assert set(noise(0.1)["defect"]) == set(pool().labelled(10)["defect"]) == {"crack", "scratch"}
+
+
+def test_more_contamination_than_the_pool_has():
+    # 40 of 140 would be the most.
+    with pytest.raises(
+        ConfigError, match=r"0\.3 of 100 normal images wants 43 anomalies, the source 'pool' has 40 \(up to 0\.286\)"
+    ):
+        noise(0.3)
+    with pytest.raises(ConfigError, match="the source 'natural' has 12"):
+        noise(0.2, source="natural")
+
+
+@pytest.mark.parametrize("ratio", [1.0, -0.1, 5, "0.1", None])
+def test_ratio_that_is_none(ratio):
+    with pytest.raises(ConfigError, match=r"contamination\.ratio: .* is not a share"):
+        noise(ratio)
+
+
+def test_unknown_source():
+    with pytest.raises(ConfigError, match=r"contamination\.source: 'test' is not known\. Choose one of pool, natural"):
+        noise(0.1, source="test")
+
+
+@pytest.mark.parametrize("anomalies", [-1, 2.0, "some", True, None])
+def test_labelled_that_is_no_count(anomalies):
+    with pytest.raises(ConfigError, match=r"supervision\.anomalies: .* is neither a count nor 'all'"):
+        pool().labelled(anomalies)
+
+
+def test_more_labelled_than_the_pool_has():
+    with pytest.raises(ConfigError, match=r"supervision\.anomalies: 41, but the pool has 40 beside those reserved"):
+        pool().labelled(41)
+
+
+def test_validation_without_anomalies_of_the_kind():
+    with pytest.raises(ConfigError, match=r"same_defects, but the pool has no such anomalies\. Raise .*val_anomalies"):
+        pool(val_share=0.0).validation("same_defects")
+    with pytest.raises(ConfigError, match=r"other_defects, but the pool has no such anomalies\. Name the types"):
+        pool(pool_defects=[]).validation("other_defects")
+
+
+@pytest.mark.xfail(strict=True, reason="a type in natural_noise and pool_defects is in both: contaminate.py:63-68")
+def test_type_named_as_natural_noise_and_set_apart_has_one_use():
+    one = pool(pool_defects=["doubtful"])
+    assert not set(ids(one.natural)) & set(ids(one.apart))

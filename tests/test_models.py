@@ -1,0 +1,194 @@
+"""Every detector that has a yaml: it fits, predicts, keeps images apart, and comes back from disk the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from anomalib.models.image import Padim as AnomalibPadim
+from anomalib.models.image import Patchcore as AnomalibPatchcore
+
+from viad import learning, training
+from viad.cost import score_batch
+from viad.images import write_image
+from viad.models.padim import Padim
+from viad.models.patchcore import Patchcore
+
+ROOT = Path(__file__).parents[1]
+MODELS = sorted((ROOT / "conf/model").glob("*.yaml"))
+BACKBONE = yaml.safe_load((ROOT / "conf/backbone/random.yaml").read_text())
+CPU = torch.device("cpu")
+PARTS = {"pre_processor": False, "post_processor": False, "evaluator": False, "visualizer": False}
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    """Twelve textured training images, four normals and two anomalies for validation, all 64 px."""
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    rows = []
+    for i, split in enumerate(["train"] * 12 + ["val"] * 6):
+        pixels = (rng.normal(128, 20, (64, 64, 3))).clip(0, 255).astype(np.uint8)
+        anomalous = i >= 16
+        if anomalous:
+            pixels[20:40, 20:40] = 250
+        path = folder / f"{i}.png"
+        write_image(pixels, path)
+        rows.append([str(i), str(path), "", int(anomalous), int(anomalous), "", split, "", ""])
+    return pd.DataFrame(
+        rows, columns=["sample", "image", "mask", "label", "train_label", "defect", "split", "group", "domain"]
+    )
+
+
+def _spec(path, color="rgb", **changes):
+    model = yaml.safe_load(path.read_text())
+    model["small"]["epochs"] = min(2, model["small"]["epochs"])
+    args = model["small"]["args"]
+    if "n_features" in args:
+        args["n_features"] = 20
+    if "coreset_sampling_ratio" in args:
+        args["coreset_sampling_ratio"] = 0.2
+    args |= changes
+    return learning.model_spec(model, BACKBONE, image_size=64, color=color, budget="small", on_gpu=False)
+
+
+def _fit(spec, samples, tmp_path, validation="none"):
+    torch.manual_seed(0)
+    model = learning.build(spec, "float32")
+    outcome = training.fit(
+        model, spec, samples, validation=validation, patience=1, seed=0, device=CPU, log_folder=tmp_path / "log"
+    )
+    return model.eval(), outcome
+
+
+def _images(samples):
+    return torch.stack([training_image(path) for path in samples["image"]])
+
+
+def training_image(path):
+    from viad.datamodule import load_tensor
+
+    return load_tensor(Path(path))
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_a_model_fits_scores_each_image_by_itself_and_reloads(path, samples, tmp_path):
+    spec = _spec(path)
+    model, outcome = _fit(spec, samples, tmp_path)
+    images = _images(samples)
+    scores, maps = score_batch(model, images, CPU)
+    assert scores.shape == (len(images),)
+    assert maps.shape[0] == len(images)
+    assert np.isfinite(scores).all()
+    assert outcome.epochs == spec.epochs
+    assert outcome.selection == "last"
+    alone = [score_batch(model, image[None], CPU) for image in images]
+    np.testing.assert_allclose(scores, np.concatenate([s for s, _ in alone]), rtol=1e-4)
+    np.testing.assert_allclose(maps, np.concatenate([m for _, m in alone]), rtol=1e-3, atol=1e-4)
+    learning.save_model(model, spec, tmp_path / "model")
+    again, _ = learning.load_model(tmp_path / "model", "float32", CPU)
+    np.testing.assert_array_equal(score_batch(again, images, CPU)[0], scores)
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_training_twice_with_one_seed_saves_the_same_bytes(path, samples, tmp_path):
+    spec = _spec(path)
+    for name in ("a", "b"):
+        model, _ = _fit(spec, samples, tmp_path / name)
+        learning.save_model(model, spec, tmp_path / name / "model")
+    first, second = ((tmp_path / name / "model/model.safetensors").read_bytes() for name in ("a", "b"))
+    assert first == second
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_frozen_weights_are_not_saved_and_grey_works(path, samples, tmp_path):
+    grey = samples.copy()
+    for i, image in enumerate(samples["image"]):
+        grey.loc[i, "image"] = str(tmp_path / f"{i}.png")
+        write_image((training_image(image)[0].numpy() * 255).astype(np.uint8), tmp_path / f"{i}.png")
+    spec = _spec(path, color="gray1")
+    model, _ = _fit(spec, grey, tmp_path)
+    learning.save_model(model, spec, tmp_path / "model")
+    from safetensors.torch import load_file
+
+    assert not any(name.startswith(learning.FROZEN) for name in load_file(tmp_path / "model/model.safetensors"))
+    assert np.isfinite(score_batch(model, _images(grey)[:2], CPU)[0]).all()
+
+
+@pytest.mark.parametrize("validation", ["normal", "same_defects"])
+def test_early_stopping_uses_validation_and_says_so(samples, tmp_path, validation):
+    spec = _spec(ROOT / "conf/model/msflow.yaml")
+    _, outcome = _fit(spec, samples, tmp_path, validation)
+    assert outcome.selection == "validation"
+    log = "val_loss" if validation == "normal" else "val_image_auroc"
+    assert (tmp_path / f"log/plots/metrics/{log}.tsv").is_file()
+
+
+def test_one_class_models_see_no_labelled_anomaly_and_supervised_ones_need_one(samples):
+    told = samples.assign(split="train")
+    assert (training.rows_for(told, "one_class")["train_label"] == 0).all()
+    assert (training.rows_for(told, "supervised")["train_label"] == 1).sum() == 2
+    with pytest.raises(training.DataError, match=r"supervision\.anomalies"):
+        training.rows_for(told[told["train_label"] == 0], "supervised")
+
+
+def test_patchcore_scores_as_anomalibs_does_with_the_same_bank():
+    torch.manual_seed(0)
+    options = {"coreset_sampling_ratio": 0.1, "num_neighbors": 9, **PARTS}
+    ours = Patchcore("viad_random", ["blocks.2", "blocks.4"], **options)
+    theirs = AnomalibPatchcore("viad_random", ["blocks.2", "blocks.4"], **options)
+    train, test = torch.rand(6, 3, 64, 64), torch.rand(5, 3, 64, 64)
+    ours.train()
+    ours.model(train)
+    ours.fit()
+    theirs.model.memory_bank = ours.model.memory_bank
+    ours.eval(), theirs.eval()
+    a, b = ours.model(test), theirs.model(test)
+    torch.testing.assert_close(a.pred_score, b.pred_score, rtol=1e-3, atol=1e-5)
+    # anomalib hands out the smoothed map; ours is the patch scores before that
+    size = a.anomaly_map.shape[-2:]
+    patches = theirs.model.nearest_neighbors(_patches(theirs, test), 1)[0].reshape(5, 1, *size)
+    torch.testing.assert_close(a.anomaly_map, patches, rtol=1e-3, atol=1e-3)
+
+
+def _patches(model, images):
+    features = model.model.feature_extractor(images)
+    pooled = {layer: model.model.feature_pooler(feature) for layer, feature in features.items()}
+    return model.model.reshape_embedding(model.model.generate_embedding(pooled))
+
+
+def test_patchcores_bank_is_the_plain_greedy_coreset():
+    torch.manual_seed(1)
+    model = Patchcore("viad_random", ["blocks.2"], coreset_sampling_ratio=0.2, num_neighbors=1, max_patches=40, **PARTS)
+    model.train()
+    model.model(torch.rand(4, 3, 64, 64))
+    patches = torch.vstack(model.model.embedding_store)
+    torch.manual_seed(2)
+    model.fit()
+    torch.manual_seed(2)
+    picks = [int(torch.randint(len(patches), (1,)))]
+    nearest = (patches - patches[picks[0]]).norm(dim=1)
+    while len(picks) < 40:  # the limit, below the ratio's 51
+        picks.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, (patches - patches[picks[-1]]).norm(dim=1))
+    assert torch.equal(model.model.memory_bank, patches[picks])
+
+
+def test_padim_measures_the_distances_that_anomalibs_does():
+    torch.manual_seed(0)
+    theirs = AnomalibPadim("viad_random", ["blocks.1", "blocks.2"], n_features=10, **PARTS)
+    ours = Padim("viad_random", ["blocks.1", "blocks.2"], n_features=10, **PARTS)
+    ours.model.idx = theirs.model.idx
+    train, test = torch.rand(20, 3, 64, 64), torch.rand(3, 3, 64, 64)
+    for model in (theirs, ours):
+        model.train()
+        model.model(train)
+        model.model.fit()
+        model.eval()
+    a, b = ours.model(test), theirs.model(test)
+    embedding = theirs.model.generate_embedding(theirs.model.feature_extractor(test))
+    gaussian = theirs.model.gaussian
+    distance = theirs.model.anomaly_map_generator.compute_distance(embedding, [gaussian.mean, gaussian.inv_covariance])
+    torch.testing.assert_close(a.anomaly_map, distance, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(a.pred_score, b.pred_score.flatten(), rtol=1e-2, atol=1e-2)
