@@ -8,6 +8,7 @@ import argparse
 import errno
 import importlib
 import sys
+import warnings
 
 from viad.errors import ViadError
 
@@ -18,6 +19,8 @@ def main() -> int:
     parser.add_argument("name", help="a module of viad.stages")
     parser.add_argument("category", nargs="?", help="for the stages that run once a category")
     arguments = parser.parse_args()
+    # Deprecations inside these packages: no user can mend them, and they bury what one can.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|anomalib)\.")
     stage = importlib.import_module(f"viad.stages.{arguments.name}")
     try:
         stage.main(*([arguments.category] if arguments.category else []))

@@ -58,7 +58,9 @@ def test_folding_leaves_a_norm_that_no_convolution_feeds():
 
 def test_one_channel_equals_the_same_grey_three_times():
     grey = torch.rand(2, 1, 64, 64)
-    one = FrozenBackbone(TimmFeatureExtractor("viad_efficientnet_lite0", ["blocks.2"]), channels=1)(grey)
+    one = FrozenBackbone(TimmFeatureExtractor("viad_efficientnet_lite0", ["blocks.2"]), channels=1)(
+        grey.expand(-1, 3, -1, -1)
+    )
     three = FrozenBackbone(TimmFeatureExtractor("viad_efficientnet_lite0", ["blocks.2"]))(grey.expand(-1, 3, -1, -1))
     assert torch.allclose(one["blocks.2"], three["blocks.2"], atol=1e-4)
 

@@ -167,7 +167,6 @@ def test_validation_without_anomalies_of_the_kind():
         pool(pool_defects=[]).validation("other_defects")
 
 
-@pytest.mark.xfail(strict=True, reason="a type in natural_noise and pool_defects is in both: contaminate.py:63-68")
 def test_type_named_as_natural_noise_and_set_apart_has_one_use():
     one = pool(pool_defects=["doubtful"])
     assert not set(ids(one.natural)) & set(ids(one.apart))

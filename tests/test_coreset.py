@@ -29,7 +29,7 @@ DATA = {
     "random": random,
     "clustered": lambda: random(10, 16).repeat_interleave(12, 0) + 1e-3 * random(120, 16, seed=1),
     "grid": lambda: torch.cartesian_prod(*[torch.arange(5.0)] * 3),
-    "grid with rounding": lambda: torch.cartesian_prod(*[torch.arange(6.0)] * 3) * 0.1 + 0.7,  # ties but for the last bit
+    "grid with rounding": lambda: torch.cartesian_prod(*[torch.arange(6.0)] * 3) * 0.1 + 0.7,  # near ties
     "duplicates": lambda: random(10, 16).repeat(12, 1),
     "all equal": lambda: torch.ones(40, 8),
     "far from 0": lambda: random() * 1e-2 + 100,

@@ -104,7 +104,6 @@ def test_truncated_maps(tmp_path, keep):
         StoredMaps(tmp_path, 3)
 
 
-@pytest.mark.xfail(strict=True, raises=EOFError, reason="np.load raises EOFError on an empty file, maps.py:76")
 def test_empty_maps_file(tmp_path):
     store(tmp_path, some_maps(), Recipe(14, 14))
     (tmp_path / "maps.npy").write_bytes(b"")

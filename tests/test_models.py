@@ -9,6 +9,7 @@ import torch
 import yaml
 from anomalib.models.image import Padim as AnomalibPadim
 from anomalib.models.image import Patchcore as AnomalibPatchcore
+from lightning import seed_everything
 
 from viad import learning, training
 from viad.cost import score_batch
@@ -54,7 +55,7 @@ def _spec(path, color="rgb", **changes):
 
 
 def _fit(spec, samples, tmp_path, validation="none"):
-    torch.manual_seed(0)
+    seed_everything(0, verbose=False)
     model = learning.build(spec, "float32")
     outcome = training.fit(
         model, spec, samples, validation=validation, patience=1, seed=0, device=CPU, log_folder=tmp_path / "log"
@@ -121,7 +122,7 @@ def test_early_stopping_uses_validation_and_says_so(samples, tmp_path, validatio
     spec = _spec(ROOT / "conf/model/msflow.yaml")
     _, outcome = _fit(spec, samples, tmp_path, validation)
     assert outcome.selection == "validation"
-    log = "val_loss" if validation == "normal" else "val_image_auroc"
+    log = "val/loss" if validation == "normal" else "val/image_auroc"
     assert (tmp_path / f"log/plots/metrics/{log}.tsv").is_file()
 
 

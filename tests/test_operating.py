@@ -35,7 +35,6 @@ def test_share_above_the_threshold_keeps_the_rate(scores, rate, dtype):
     assert (values > limit).mean() <= rate
 
 
-@pytest.mark.xfail(strict=True, reason="method='higher' can skip the lowest such score, operating.py:18")
 def test_threshold_is_the_lowest_that_keeps_the_rate():
     # Of 20 scores one may lie above at 5 %, so the last but one will do.
     assert threshold(np.arange(20.0), 0.05) == 18.0

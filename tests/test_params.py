@@ -155,7 +155,6 @@ def test_failure_leaves_the_old_output(tmp_path, kind):
     assert list(tmp_path.iterdir()) == [target]
 
 
-@pytest.mark.xfail(strict=True, reason="the old output is removed before the rename can fail, atomic.py:23")
 def test_writing_nothing_leaves_the_old_output(tmp_path):
     target = tmp_path / "out"
     fill(target, "file", "old")

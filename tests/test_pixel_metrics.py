@@ -189,13 +189,11 @@ def test_constant_map_knows_nothing(value):
 FALSE_RISE = "recall at the first rate above 0 is drawn out down to log(tiny): _aupimo_weights, pixel.py:151-171"
 
 
-@pytest.mark.xfail(strict=True, reason=FALSE_RISE)
 def test_constant_map_has_no_aupimo():
     masks = some_masks(side=210)
     assert measure(np.ones(masks.shape), masks)["aupimo"] == 0.0
 
 
-@pytest.mark.xfail(strict=True, reason=FALSE_RISE)
 def test_aupimo_counts_nothing_below_the_lowest_rate_where_nothing_is_found_without_false_alarm():
     masks = np.zeros((2, 200, 200), bool)  # 40,000 normal pixels: rates are multiples of 2.5e-5
     masks[1, :10, :10] = True

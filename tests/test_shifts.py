@@ -187,7 +187,6 @@ def test_severity_that_is_none(severity):
         shift_for("noise", severity)
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="3.0 equals 3 but is no index: shifts.py:84-86")
 def test_severity_as_a_float():
     with pytest.raises(ConfigError, match=r"shift\.severity: 3\.0 is not a whole number from 1 to 5"):
         shift_for("noise", 3.0)

@@ -136,7 +136,6 @@ def test_groups_are_never_split(seed):
     assert 24 - 1 <= count(samples, result, "pool") < 24 + 2 * 4
 
 
-@pytest.mark.xfail(strict=True, reason="each defect type is cut by itself, groups only inside one: splits.py:98-101")
 def test_groups_of_several_defect_types_are_not_split():
     samples = table(60, {"crack": 30, "scratch": 30})
     number = samples.groupby("defect").cumcount().astype(str)
@@ -147,7 +146,6 @@ def test_groups_of_several_defect_types_are_not_split():
     assert result[parts].groupby(samples["group"][parts]).nunique().eq(1).all()
 
 
-@pytest.mark.xfail(strict=True, reason="normals and anomalies are cut separately, groups or not: splits.py:53-56")
 def test_groups_of_normal_and_anomalous_images_do_not_straddle_train_and_test():
     samples = table(60, {"crack": 30})
     samples["group"] = "part" + samples.groupby("defect").cumcount().astype(str)

@@ -21,6 +21,8 @@ def replacing(target: Path) -> Iterator[Path]:
     _remove(aside)
     try:
         yield aside
+        if not aside.exists():
+            raise FileNotFoundError(f"nothing was written to {aside}, so {target} is left as it was")
         _remove(target)
         aside.rename(target)
     finally:

@@ -141,7 +141,8 @@ class FrozenBackbone(nn.Module):
 
     Args:
         extractor: built with its weights; `out_dims` and layer names are kept.
-        channels: 1 adapts the stem to grey images by summing its input channels.
+        channels: 1 adapts the stem to grey images by summing its input channels; it then
+            sees the first of the three equal channels in which such images travel.
         precision: float32 or bfloat16. Features are float32 either way.
 
     Raises:
@@ -150,7 +151,7 @@ class FrozenBackbone(nn.Module):
 
     def __init__(self, extractor: TimmFeatureExtractor, *, channels: int = 3, precision: str = "float32") -> None:
         super().__init__()
-        self.dtype = PRECISIONS[precision]
+        self.dtype, self.channels = PRECISIONS[precision], channels
         if self.dtype == torch.bfloat16 and not _has_bfloat16():
             raise ConfigError("precision: bfloat16, but this processor computes it in software. Use precision=float32.")
         network = cast("nn.Module", extractor.feature_extractor).eval().requires_grad_(requires_grad=False)
@@ -172,12 +173,12 @@ class FrozenBackbone(nn.Module):
         """Features by layer.
 
         Args:
-            images: (B, C, H, W) float32, normalised for this backbone.
+            images: (B, 3, H, W) float32, normalised for this backbone.
 
         Returns:
             layer name: (B, D, h, w) float32, contiguous in memory as (B, D, h, w).
         """
-        images = images.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        images = images[:, : self.channels].to(self.dtype).contiguous(memory_format=torch.channels_last)
         features = self.extractor(images)
         return {layer: feature.float().contiguous() for layer, feature in features.items()}
 

@@ -71,7 +71,8 @@ class _Search:
         picked: list[Tensor] = []
         while len(self) + len(picked) < self.count:
             best, position = distances.max(dim=0)
-            if best * best <= outside:
+            # Below 0 every candidate is picked; else the best must beat whatever lies outside.
+            if best < 0 or best * best <= outside:
                 break
             picked.append(position)
             torch.minimum(distances, _difference_norm(rows, rows[position]), out=distances)

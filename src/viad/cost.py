@@ -34,7 +34,7 @@ def measure_latency(model: AnomalibModule, images: list[str], device: torch.devi
 
 @torch.inference_mode()
 def score_batch(model: AnomalibModule, images: torch.Tensor, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (B,) and maps (B, h, w) of images (B, C, H, W) in [0, 1], as float32 in main memory."""
+    """Scores (B,) and maps (B, h, w) of images (B, 3, H, W) in [0, 1], as float32 in main memory."""
     output = model(images.to(device, non_blocking=True))
     scores = output.pred_score.float().flatten().cpu().numpy()
     maps = output.anomaly_map.float().cpu().numpy()

@@ -14,7 +14,7 @@ from viad.images import read_image, read_mask
 class SampleDataset(Dataset[ImageItem]):
     """Images of a table; with `label` and `mask` only where the table has those columns.
 
-    An item's image is (C, H, W) float32 in [0, 1], not yet normalised; its label is
+    An item's image is (3, H, W) float32 in [0, 1], not yet normalised; its label is
     what training is told. `rows` keeps each image's position in the table.
     """
 
@@ -36,9 +36,9 @@ class SampleDataset(Dataset[ImageItem]):
 
 
 def load_tensor(path: Path) -> torch.Tensor:
-    """An image file as (C, H, W) float32 in [0, 1], C 1 or 3."""
+    """An image file as (3, H, W) float32 in [0, 1]; one grey channel stands three times (anomalib takes no other)."""
     pixels = torch.from_numpy(np.array(read_image(path)))
-    pixels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+    pixels = pixels.expand(3, -1, -1) if pixels.ndim == 2 else pixels.permute(2, 0, 1)
     return pixels.float().div_(255)
 
 

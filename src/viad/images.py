@@ -22,11 +22,20 @@ def read_image(path: Path) -> Pixels:
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+            return _eight_bits(image)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing. Restore it (`dvc checkout`, or get the dataset again).") from error
-    except (UnidentifiedImageError, OSError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
         raise DataError(f"{path} is not a readable image ({error}). Replace it with an intact copy.") from error
+
+
+def _eight_bits(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I;16"):
+        # Pillow's own conversion clips at 255.
+        return np.rint(np.asarray(image).astype(np.float32) / 257).astype(np.uint8)
+    if image.mode in ("I", "F"):
+        raise ValueError(f"it has 32 bits a pixel (mode {image.mode}); 8 and 16 are read")
+    return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
 
 
 def read_mask(path: Path) -> Mask:

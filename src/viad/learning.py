@@ -54,7 +54,7 @@ def model_spec(
     missing = [stride for stride in model["strides"] if stride not in backbone["layers"]]
     if missing:
         raise ConfigError(f"backbone {backbone['name']} names no layer of stride {missing}. Add it to its yaml.")
-    mean, std = ([sum(v) / len(v)] if grey else list(v) for v in (backbone["mean"], backbone["std"]))
+    mean, std = ([sum(v) / len(v)] * 3 if grey else list(v) for v in (backbone["mean"], backbone["std"]))
     return ModelSpec(
         name=model["name"],
         class_path=model["class_path"],

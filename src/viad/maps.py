@@ -64,7 +64,7 @@ class StoredMaps:
         try:
             self._maps = np.load(folder / "maps.npy", mmap_mode="r")
             self.recipe = Recipe(**json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, EOFError, ValueError, TypeError) as error:
             raise DataError(f"{folder}: no readable anomaly maps ({error}). Run `dvc repro` to make them.") from error
         if len(self._maps) != count:
             raise DataError(f"{folder}: {len(self._maps)} maps for {count} rows of scores.csv. Predict again.")

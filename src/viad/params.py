@@ -22,6 +22,8 @@ def read_params(*keys: str) -> dict[str, Any]:
     """
     try:
         params = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{PARAMS_FILE} is no valid YAML: {error}. `make params` composes it anew.") from error
     except FileNotFoundError as error:
         raise ConfigError(
             f"{PARAMS_FILE} is missing from {Path.cwd()}. Run stages from the repository's root; "

@@ -74,7 +74,7 @@ def shift_for(name: str, severity: int) -> Shift | None:
     if name == "none":
         return None
     one_of("shift", name, ("none", *SEVERITIES))
-    if isinstance(severity, bool) or severity not in (1, 2, 3, 4, 5):
+    if type(severity) is not int or not 1 <= severity <= 5:
         raise ConfigError(f"shift.severity: {severity!r} is not a whole number from 1 to 5.")
     return Shift(name, SEVERITIES[name][1][severity - 1])
 
@@ -174,10 +174,12 @@ def _filter(pixels: Pixels, kernel: NDArray[np.float64]) -> Pixels:
 
 
 def _noise(strength: float, rng: np.random.Generator) -> ImageMap:
+    seed = int(rng.integers(2**63))
+
     def apply(pixels: Pixels) -> Pixels:
         # Grey in three channels is one sensor: the same noise in all of them.
         grey = pixels.ndim == 3 and (pixels == pixels[:, :, :1]).all()
-        noise = rng.normal(0, strength, (*pixels.shape[:2], 1) if grey else pixels.shape)
+        noise = np.random.default_rng(seed).normal(0, strength, (*pixels.shape[:2], 1) if grey else pixels.shape)
         return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
 
     return apply

@@ -41,68 +41,66 @@ def assign_splits(samples: pd.DataFrame, protocol: str, split: dict[str, Any], c
             )
         return samples["split"]
     result = samples["split"].copy()
-    cut = _Cut(samples, int(split["seed"]), category)
-    if (samples["split"] == "").any():
-        result[cut.unsplit(NORMAL)] = "train"
-        result[cut.unsplit(ANOMALOUS)] = "test"
-        taken = cut.take(result.index[result == "train"], fraction("dataset.split.test_normals", split["test_normals"]))
-        result[taken] = "test"
-    if not (samples["split"] == "val").any():
-        normals = result.index[(result == "train") & (samples["label"] == NORMAL)]
-        result[cut.take(normals, fraction("dataset.split.val_normals", split["val_normals"]))] = "val"
-    result[_pool(samples, result, cut, split)] = "pool"
+    units = _Units(samples, int(split["seed"]), category)
+    unsplit = result == ""
+    result[unsplit] = units.contain(samples["label"] == ANOMALOUS)[unsplit].map({True: "test", False: "train"})
+    share = fraction("dataset.split.test_normals", split["test_normals"])
+    result[units.take(unsplit & (result == "train"), share)] = "test"
+    if not (result == "val").any():
+        share = fraction("dataset.split.val_normals", split["val_normals"])
+        result[units.take((result == "train") & (samples["label"] == NORMAL), share)] = "val"
+    result[_pool(samples, result, units, split)] = "pool"
     _check(samples, result, category)
     return result
 
 
-def _pool(samples: pd.DataFrame, result: pd.Series, cut: "_Cut", split: dict[str, Any]) -> pd.Index:
-    """Test anomalies that go to the pool: set-apart types whole, of the others a share or a count."""
-    anomalies = result.index[(result == "test") & (samples["label"] == ANOMALOUS)]
-    apart = anomalies[samples.loc[anomalies, "defect"].isin(split["pool_defects"])]
-    others = anomalies.difference(apart)
-    amount = split["pool_anomalies"]
+def _pool(samples: pd.DataFrame, result: pd.Series, units: "_Units", split: dict[str, Any]) -> pd.Index:
+    """Test images that go to the pool: set-apart defect types whole, of the other anomalies a share or a count."""
+    with_anomaly = (result == "test") & units.contain(samples["label"] == ANOMALOUS)
+    apart = with_anomaly & units.contain(samples["defect"].isin(split["pool_defects"]))
+    others = with_anomaly & ~apart
+    amount, stock = split["pool_anomalies"], int((others & (samples["label"] == ANOMALOUS)).sum())
     if isinstance(amount, int) and not isinstance(amount, bool):
-        if amount >= len(others):
+        if amount and amount >= stock:
             raise ConfigError(
-                f"dataset.split.pool_anomalies: {amount}, but there are {len(others)} anomalies and some must "
-                "stay for test."
+                f"dataset.split.pool_anomalies: {amount}, but there are {stock} anomalies and some must stay for test."
             )
-        amount = amount / max(len(others), 1)
-    return apart.append(cut.take(others, fraction("dataset.split.pool_anomalies", amount)))
+        amount = amount / max(stock, 1)
+    return samples.index[apart].append(units.take(others, fraction("dataset.split.pool_anomalies", amount)))
 
 
-class _Cut:
-    """Random shares of rows: by defect type, and never through a group."""
+class _Units:
+    """What is never split apart, a group or a single image, and random shares of such units."""
 
     def __init__(self, samples: pd.DataFrame, seed: int, category: str) -> None:
-        self.samples, self.rng = samples, generator(seed, "split", category)
+        self.name = samples["group"].where(samples["group"] != "", samples["sample"])
+        self.defect, self.rng = samples["defect"], generator(seed, "split", category)
 
-    def unsplit(self, label: int) -> pd.Index:
-        return self.samples.index[(self.samples["split"] == "") & (self.samples["label"] == label)]
+    def contain(self, rows: pd.Series) -> pd.Series:
+        """For each image, whether its unit has one of `rows`."""
+        return self.name.isin(self.name[rows])
 
-    def take(self, index: pd.Index, share: float) -> pd.Index:
-        """About `share` of the rows in `index`, by largest remainder over the defect types."""
-        rows = self.samples.loc[index]
-        counts = rows.groupby("defect", sort=True).size()
-        exact = counts * share
+    def take(self, rows: pd.Series, share: float) -> pd.Index:
+        """Whole units, about `share` of `rows`, by largest remainder over the kinds of defect."""
+        name = self.name[rows]
+        kind = name.map(self.defect[rows].groupby(name).agg(lambda defects: "|".join(sorted(set(defects)))))
+        exact = kind.groupby(kind).size() * share
         quota = exact.astype(int)  # rounds towards 0
-        missing = round(len(rows) * share) - int(quota.sum())
-        for defect in (exact - quota).sort_values(ascending=False, kind="stable").index[:missing]:
-            quota[defect] += 1
+        missing = round(len(name) * share) - int(quota.sum())
+        quota[(exact - quota).sort_values(ascending=False, kind="stable").index[:missing]] += 1
         taken: list[Any] = []
-        for defect, count in quota.items():
-            taken += self._groups(rows[rows["defect"] == defect], int(count))
-        return pd.Index(taken, dtype=index.dtype)
+        for one, count in quota.items():
+            taken += self._draw(name[kind == one], int(count))
+        return pd.Index(taken, dtype=name.index.dtype)
 
-    def _groups(self, rows: pd.DataFrame, count: int) -> list[Any]:
-        names = rows["group"].where(rows["group"] != "", rows["sample"])
-        order = self.rng.permutation(np.array(sorted(names.unique()), dtype=object))
-        members = names.groupby(names).groups
+    def _draw(self, name: pd.Series, count: int) -> list[Any]:
+        """Rows of randomly drawn units until there are `count`."""
+        members = name.groupby(name).groups
         taken: list[Any] = []
-        for name in order:
+        for unit in self.rng.permutation(np.array(sorted(map(str, members)), dtype=object)):
             if len(taken) >= count:
                 break
-            taken += list(members[name])
+            taken += list(members[unit])
         return taken
 
 

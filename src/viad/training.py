@@ -3,6 +3,7 @@
 import logging
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,9 +112,20 @@ def _live(folder: Path) -> Live:
 
 
 def _quiet() -> None:
-    """Leave the progress bar and warnings; drop Lightning's notes on hardware and tips."""
-    for name in ("lightning.pytorch", "lightning.fabric", "anomalib"):
+    """Leave the progress bar; drop Lightning's notes on hardware, and its warnings about what is meant to be so."""
+    for name in ("lightning.pytorch", "lightning_fabric", "lightning_utilities", "anomalib"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    intended = (
+        "You defined a `validation_step`",
+        ".*configure_optimizers` returned `None`",
+        "Found .* in eval mode",
+        "The '(train|val)_dataloader' does not have many workers",
+        "The number of training batches",
+        "`isinstance.treespec, LeafSpec",
+        "Checkpoint directory",
+    )
+    for message in intended:
+        warnings.filterwarnings("ignore", message=message)
 
 
 class _Logger(DVCLiveLogger):

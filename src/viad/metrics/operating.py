@@ -13,7 +13,7 @@ def threshold(val_normals: Scores, false_alarm_rate: float) -> float | None:
     """
     if len(val_normals) == 0:
         return None
-    return float(np.quantile(val_normals, 1 - false_alarm_rate, method="higher"))
+    return float(np.quantile(val_normals, 1 - false_alarm_rate, method="inverted_cdf"))
 
 
 def rates(scores: Scores, labels: Labels, defects: NDArray[np.str_], limit: float) -> dict[str, object]:

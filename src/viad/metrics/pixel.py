@@ -160,14 +160,15 @@ def _aupimo_weights(normal_images: Counts) -> Counts:
     falling = np.cumsum(normal_images[::-1])  # false positives at each code as threshold, highest code first
     rate = np.log(np.maximum(falling / falling[-1], np.finfo(float).tiny))
     # The curve's piece between two thresholds, cut to the bounds. A recall that moves linearly
-    # between its ends a and b integrates to width * ((1 - share) * a + share * b).
+    # between its ends a and b integrates to width * ((1 - share) * a + share * b). Before the first
+    # false positive (log 0) there is no line to follow: the recall reached without any holds.
     left, right = np.clip(rate[:-1], low, high), np.clip(rate[1:], low, high)
-    span = np.where(right > left, rate[1:] - rate[:-1], 1.0)
-    share = np.where(right > left, ((left + right) / 2 - rate[:-1]) / span, 0.0)
+    linear = (right > left) & (falling[:-1] > 0)
+    span = np.where(linear, rate[1:] - rate[:-1], 1.0)
+    share = np.where(linear, ((left + right) / 2 - rate[:-1]) / span, 0.0)
     width = (right - left) / (high - low)
     at_threshold = np.zeros(len(rate))
     at_threshold[:-1] += width * (1 - share)
     at_threshold[1:] += width * share
-    # With fewer normal pixels than the bounds resolve, the curve starts inside them, at recall 0.
     # A pixel counts at every threshold up to its own score.
     return np.cumsum(at_threshold[::-1])

@@ -64,7 +64,7 @@ class Pool:
         apart = order["defect"].isin(pool_defects)
         certain = order[~doubtful & ~apart & (order["label"] == ANOMALOUS)]
         reserved = round(len(certain) * val_share)
-        self.natural, self.apart = order[doubtful], order[apart]
+        self.natural, self.apart = order[doubtful & ~apart], order[apart]
         self.reserved, self.free = certain[:reserved], certain[reserved:]
 
     def contamination(self, wanted: dict[str, Any], normals: int) -> pd.DataFrame:
