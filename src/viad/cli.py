@@ -22,11 +22,14 @@ COLUMNS = {  # of the table of results: heading, metric
 
 def main() -> int:
     """Run a subcommand; what the user can mend is printed without a traceback."""
-    parser = argparse.ArgumentParser(prog="viad", description="Beside dvc: show results, compose params.yaml.")
+    parser = argparse.ArgumentParser(
+        prog="viad", description="Beside dvc: show results, compose params.yaml, name experiments."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("results", help="the table of results of the run in this workspace, as Markdown")
     compose = commands.add_parser("params", help="compose conf/ into params.yaml, as `dvc exp run` does")
     compose.add_argument("overrides", nargs="*", help="such as model=msflow image_size=512")
+    commands.add_parser("name", help="give experiments with random names ones that say what they are")
     commands.add_parser("shifts", help="the table of shift severities, as Markdown")
     arguments = parser.parse_args()
     try:
@@ -36,6 +39,11 @@ def main() -> int:
             from viad.shifts import severity_table
 
             print(severity_table(), end="")
+        elif arguments.command == "name":
+            from viad.naming import rename_all
+
+            for old, new in rename_all().items():
+                print(f"{old} -> {new}")
         else:
             compose_params(arguments.overrides)
     except ViadError as error:

@@ -1,0 +1,114 @@
+"""Products and defects drawn by this project, so that every mask is exact and every count our choice.
+
+Categories: `texture`, a cloth; `object`, a turned flange; `assembly`, a tray of loose
+parts. Defects: `small` (below 0.2 % of the image's area), `large` (above 3 %), `logical`
+(each part looks right, but one is missing, doubled, swapped or misplaced; object and
+assembly only) and `foreign` bodies, which lie in the pool alone.
+
+The published layout is MVTec's, with a pool beside test:
+
+    <category>/train/good/000.png
+    <category>/test/{good,<defect>}/000.png
+    <category>/pool/<defect>/000.png
+    <category>/ground_truth/{test,pool}/<defect>/000.png
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+from tqdm import tqdm
+
+from viad.datasets import Row
+from viad.datasets.synthetic.specimen import GOOD, PRODUCTS, Order, kinds, picture
+from viad.errors import ConfigError, DataError
+from viad.images import write_image
+from viad.samples import ANOMALOUS, NORMAL
+
+FOREIGN = "foreign"
+SPLITS = ("train", "test", "pool")
+# key of dataset.source: the least and the greatest value of use. Below 96 pixels the
+# smallest defects have no pixel left.
+RANGES = {
+    "seed": (0, 2**63),
+    "size": (96, 4096),
+    "train_normals": (1, 10**6),
+    "test_normals": (1, 10**6),
+    "anomalies": (1, 10**6),
+}
+
+
+def publish(out: Path, source: dict[str, Any]) -> None:
+    """Draw all images and masks, on every core.
+
+    Raises:
+        ConfigError: a value of dataset.source is missing, unknown or out of its range.
+    """
+    orders = list(_orders(_checked(source)))
+    # Spawned, not forked: a copy of a process whose libraries run threads may hang.
+    workers = ProcessPoolExecutor(
+        max_workers=min(os.cpu_count() or 1, len(orders)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=cv2.setNumThreads,  # a process a core is enough
+        initargs=(1,),
+    )
+    with workers as pool:
+        done = pool.map(partial(_draw, out), orders, chunksize=4)
+        for _ in tqdm(done, total=len(orders), desc="draw synthetic", unit="image", mininterval=1):
+            pass
+
+
+def rows(raw: Path, category: str) -> Iterator[Row]:
+    """The category's images by split (train, test, pool), defect and number.
+
+    Raises:
+        DataError: an anomaly has no mask.
+    """
+    for split in SPLITS:
+        for image in sorted((raw / category / split).glob("*/*.png")):
+            kind = image.parent.name
+            mask = raw / category / "ground_truth" / split / kind / image.name
+            if kind != GOOD and not mask.is_file():
+                raise DataError(f"{mask} is missing: the mask of {image}. Remove {raw} and run `dvc repro raw`.")
+            yield Row(
+                sample=f"{split}/{kind}/{image.stem}",
+                image=image,
+                label=NORMAL if kind == GOOD else ANOMALOUS,
+                mask=None if kind == GOOD else mask,
+                defect="" if kind == GOOD else kind,
+                split=split,
+            )
+
+
+def _checked(source: dict[str, Any]) -> dict[str, int]:
+    for key in source.keys() ^ RANGES.keys():
+        problem = "missing" if key in RANGES else "not known"
+        raise ConfigError(f"dataset.source.{key}: {problem}. The keys are {', '.join(RANGES)}.")
+    for key, (least, greatest) in RANGES.items():
+        value = source[key]
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= greatest:
+            raise ConfigError(f"dataset.source.{key}: {value!r} is not a whole number from {least} to {greatest}.")
+    return source
+
+
+def _orders(source: dict[str, int]) -> Iterator[Order]:
+    for category in PRODUCTS:
+        lots = [("train", GOOD, source["train_normals"]), ("test", GOOD, source["test_normals"])]
+        lots += [(split, kind, source["anomalies"]) for split in ("test", "pool") for kind in kinds(category)]
+        lots.append(("pool", FOREIGN, source["anomalies"]))
+        for split, kind, count in lots:
+            for index in range(count):
+                yield Order(source["seed"], source["size"], category, split, kind, index)
+
+
+def _draw(out: Path, order: Order) -> None:
+    pixels, mask = picture(order)
+    place = Path(order.split, order.kind, f"{order.index:03}.png")
+    write_image(pixels, out / order.category / place)
+    if order.kind != GOOD:
+        write_image(mask, out / order.category / "ground_truth" / place)

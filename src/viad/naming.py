@@ -1,0 +1,68 @@
+"""Names of experiments that say what they are, such as patchcore-elpv-256-s3341."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+RANDOM = re.compile(r"[a-z]+-[a-z]+")  # what DVC calls an experiment that nobody named
+
+# Beside model, dataset, image size and seed a name holds what is not as by default:
+# parameter, its default, and how its value stands in the name.
+NOTED: tuple[tuple[str, Any, str], ...] = (
+    ("backbone.name", "efficientnet_lite0", "{}"),
+    ("color", "rgb", "{}"),
+    ("aspect", "squash", "{}"),
+    ("protocol", "study", "{}"),
+    ("contamination.ratio", 0, "noise{}"),
+    ("contamination.source", "pool", "{}"),
+    ("supervision.anomalies", 0, "labels{}"),
+    ("validation.name", "none", "val_{}"),
+    ("budget", "auto", "{}"),
+    ("precision", "float32", "{}"),
+)
+
+
+def experiment_name(params: Mapping[str, Any]) -> str:
+    """The name for an experiment with these parameters, by dotted key; absent ones count as default."""
+    parts = [str(params["model.name"]), str(params["dataset.name"]), str(params["image_size"])]
+    shift = params.get("shift.name", "none")
+    if shift != "none":
+        parts.append(f"{shift}{params.get('shift.severity', '')}")
+    for key, default, form in NOTED:
+        value = params.get(key, default)
+        if value != default:
+            parts.append(form.format(value))
+    parts.append(f"s{params['seed']}")
+    # Git allows neither blanks nor colons in a ref.
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts)).replace("..", "_")
+
+
+def rename_all() -> dict[str, str]:
+    """Rename every experiment that bears a random name; return the new names by the old ones.
+
+    Two experiments that differ in nothing a name holds are told apart by a number.
+    """
+    from dvc.api import exp_show
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        rows = [row for row in exp_show() if row.get("Experiment")]
+        taken = {row["Experiment"] for row in rows}
+        renamed = {}
+        for row in rows:
+            old = row["Experiment"]
+            if not RANDOM.fullmatch(old) or row.get("model.name") is None:
+                continue
+            new = _free(experiment_name(row), taken)
+            repo.experiments.rename(new_name=new, exp_name=old)
+            taken.add(new)
+            renamed[old] = new
+    return renamed
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, candidate = 1, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate

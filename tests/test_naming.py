@@ -1,0 +1,47 @@
+"""Experiment names say what they are, and differ where experiments differ."""
+
+import itertools
+import subprocess
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from viad.naming import NOTED, RANDOM, experiment_name
+
+BASE = {"model.name": "patchcore", "dataset.name": "elpv", "image_size": 256, "seed": 3341}
+
+
+def test_default_and_conditions():
+    assert experiment_name(BASE) == "patchcore-elpv-256-s3341"
+    changed = BASE | {"shift.name": "noise", "shift.severity": 3, "contamination.ratio": 0.1, "color": "gray1"}
+    assert experiment_name(changed) == "patchcore-elpv-256-noise3-gray1-noise0.1-s3341"
+
+
+def test_defaults_are_those_of_params_yaml():
+    import yaml
+
+    params = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
+    for key, default, _ in NOTED:
+        value = params
+        for part in key.split("."):
+            value = value[part]
+        assert value == default, key
+
+
+def test_each_noted_parameter_changes_the_name():
+    names = [experiment_name(BASE)] + [experiment_name(BASE | {key: "other"}) for key, _, _ in NOTED]
+    assert len(set(names)) == len(names)
+    assert all(not RANDOM.fullmatch(name) for name in names)
+
+
+@given(st.text(min_size=1, max_size=20), st.integers())
+def test_any_name_is_a_git_ref(dataset, seed):
+    name = experiment_name(BASE | {"dataset.name": dataset, "seed": seed})
+    assert subprocess.run(["git", "check-ref-format", f"refs/exps/{name}"], check=False).returncode == 0
+
+
+def test_random_names_are_told_from_ours():
+    for model, size in itertools.product(["msflow", "padim"], [128, 256]):
+        assert not RANDOM.fullmatch(experiment_name(BASE | {"model.name": model, "image_size": size}))
+    assert RANDOM.fullmatch("tangy-mugs")
