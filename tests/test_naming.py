@@ -18,6 +18,11 @@ def test_default_and_conditions():
     assert experiment_name(changed) == "patchcore-elpv-256-noise3-gray1-noise0.1-s3341"
 
 
+def test_numbers_stand_as_in_params_yaml():
+    table = {"image_size": 256.0, "seed": 3341.0, "contamination.ratio": 0.0}  # as DVC's table has them
+    assert experiment_name(BASE | table) == experiment_name(BASE)
+
+
 def test_defaults_are_those_of_params_yaml():
     import yaml
 

@@ -137,7 +137,8 @@ def test_another_model_leaves_data_and_shift_alone(fresh, model):
     stages = fresh.stages_run(fresh.experiment(f"model={model}", *extra))
     assert stages == {"train", "predict", "evaluate", "summarize"}
     if model == "msflow":
-        assert (fresh.folder / "plots/synthetic/training/texture/plots/metrics/train/loss.tsv").is_file()
+        plots = json.loads(fresh.stdout("dvc", "plots", "show", "--json"))["data"]
+        assert plots["plots/synthetic/training/texture/plots/metrics/train/loss.tsv"][0]["type"] == "vega"
 
 
 def test_another_seed_leaves_the_test_set_alone_and_the_same_seed_gives_the_same_bytes(fresh):

@@ -24,17 +24,22 @@ NOTED: tuple[tuple[str, Any, str], ...] = (
 
 def experiment_name(params: Mapping[str, Any]) -> str:
     """The name for an experiment with these parameters, by dotted key; absent ones count as default."""
-    parts = [str(params["model.name"]), str(params["dataset.name"]), str(params["image_size"])]
+    parts = [_plain(params[key]) for key in ("model.name", "dataset.name", "image_size")]
     shift = params.get("shift.name", "none")
     if shift != "none":
-        parts.append(f"{shift}{params.get('shift.severity', '')}")
+        parts.append(f"{shift}{_plain(params.get('shift.severity', ''))}")
     for key, default, form in NOTED:
         value = params.get(key, default)
         if value != default:
-            parts.append(form.format(value))
-    parts.append(f"s{params['seed']}")
+            parts.append(form.format(_plain(value)))
+    parts.append(f"s{_plain(params['seed'])}")
     # Git allows neither blanks nor colons in a ref.
     return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts)).replace("..", "_")
+
+
+def _plain(value: Any) -> str:
+    """A value as written in params.yaml: DVC's table gives 256 as 256.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def rename_all() -> dict[str, str]:

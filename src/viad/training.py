@@ -104,6 +104,8 @@ def fit(
         if stops_early:
             checkpoint = torch.load(best.best_model_path, map_location=device, weights_only=True)
             model.load_state_dict(checkpoint["state_dict"])
+    # Its numbers stand in the curves; left there, `dvc plots` takes it for an empty plot.
+    (log_folder / "metrics.json").unlink(missing_ok=True)
     return Outcome(seconds, engine.trainer.current_epoch, "validation" if stops_early else "last")
 
 

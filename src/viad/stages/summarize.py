@@ -40,7 +40,7 @@ def main() -> None:
     summary["image_auroc_worst_category"] = min((q["image_auroc"] for q in quality if "image_auroc" in q), default=None)
     write_json({name: value for name, value in summary.items() if value is not None}, Path("metrics/summary.json"))
     training = [_read(metrics / "training" / f"{category}.json") for category in categories]
-    cost = {"train_seconds": round(sum(t["train_seconds"] for t in training), 3), "budget": training[0]["budget"]}
+    cost = {"train_seconds": round(sum(t["train_seconds"] for t in training), 3), "budget_used": training[0]["budget"]}
     cost |= _means([_read(metrics / "cost" / f"{category}.json") for category in categories], COST)
     write_json(cost, Path("metrics/cost.json"))
     for name in CURVES:
