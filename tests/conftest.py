@@ -1,6 +1,52 @@
-"""One hypothesis profile for all tests: the same examples every time, and no deadline on shared machines."""
+"""What all tests share: one hypothesis profile, and throw-away clones for the real dvc commands."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+# The same examples every time, and no deadline on shared machines.
 settings.register_profile("viad", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("viad")
+
+
+class Project:
+    """A clone of the working tree with a git and DVC state of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        files = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        for file in files:
+            if (ROOT / file).is_file():
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / file, folder / file)
+        self.env = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+        self.env |= {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        self.run("git", "init", "--quiet", "--initial-branch", "main")
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "start")
+
+    def run(self, *command, check=True):
+        """Run a command there; its output, or an assertion with it."""
+        done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
+        output = done.stdout + done.stderr
+        assert not check or done.returncode == 0, output[-4000:]
+        return output
+
+    def stdout(self, *command):
+        return subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory):
+    """Make a clone of the working tree; each call another one."""
+    return lambda: Project(tmp_path_factory.mktemp("project"))

@@ -35,7 +35,9 @@ def test_defaults_are_those_of_params_yaml():
 
 
 def test_each_noted_parameter_changes_the_name():
-    names = [experiment_name(BASE)] + [experiment_name(BASE | {key: "other"}) for key, _, _ in NOTED]
+    names = [experiment_name(BASE)] + [
+        experiment_name(BASE | {key: f"other{i}"}) for i, (key, _, _) in enumerate(NOTED)
+    ]
     assert len(set(names)) == len(names)
     assert all(not RANDOM.fullmatch(name) for name in names)
 

@@ -33,10 +33,11 @@ def draw_gallery(
     low, high = _range(test, maps)
     figure = Figure(figsize=(2.5 * EACH * 1.55, 2.75 * len(groups) + 0.9), layout="constrained", dpi=80)
     said = "no threshold: no validation normals" if limit is None else f"threshold {limit:.4g}"
-    figure.suptitle(f"{category}: image, anomaly map and mask; {said}", fontsize=12)
+    has_masks = bool((test["mask"] != "").any())
+    shown = "image, anomaly map and mask" if has_masks else "image and anomaly map"
+    figure.suptitle(f"{category}: {shown}; {said}", fontsize=12)
     for part, (name, rows) in zip(figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups.items(), strict=True):
         part.suptitle(name, fontsize=11, x=0.01, ha="left", weight="bold")
-        has_masks = bool((test["mask"] != "").any())
         axes = part.subplots(1, EACH * (3 if has_masks else 2), squeeze=False)[0]
         for axis in axes:
             axis.set_axis_off()

@@ -12,6 +12,7 @@ from viad.atomic import replacing
 from viad.errors import DataError
 from viad.params import read_params
 from viad.records import write_json
+from viad.results import TABLE, results_table
 
 QUALITY = (
     "image_auroc", "image_aupr", "image_f1max", "pg2", "pb2", "pg5", "pb5", "false_alarm_rate", "miss_rate",
@@ -31,7 +32,9 @@ CURVES = ("roc.csv", "precision_recall.csv", "score_histogram.csv")
 
 def main() -> None:
     """Average metrics/<dataset>/ over the categories; gather their curves and galleries."""
-    params = read_params("dataset.name", "dataset.categories")
+    params = read_params(
+        "dataset.name", "dataset.categories", "model.name", "backbone.name", "image_size", "shift.name"
+    )
     categories = params["dataset.categories"]
     metrics, plots = Path("metrics") / params["dataset.name"], Path("plots") / params["dataset.name"]
 
@@ -39,6 +42,8 @@ def main() -> None:
     summary = _means(quality, QUALITY)
     summary["image_auroc_worst_category"] = min((q["image_auroc"] for q in quality if "image_auroc" in q), default=None)
     write_json({name: value for name, value in summary.items() if value is not None}, Path("metrics/summary.json"))
+    with replacing(TABLE) as aside:
+        aside.write_text(results_table(_title(params), dict(zip(categories, quality, strict=True))), encoding="utf-8")
     training = [_read(metrics / "training" / f"{category}.json") for category in categories]
     cost = {"train_seconds": round(sum(t["train_seconds"] for t in training), 3), "budget_used": training[0]["budget"]}
     cost |= _means([_read(metrics / "cost" / f"{category}.json") for category in categories], COST)
@@ -49,6 +54,13 @@ def main() -> None:
         out.mkdir()
         for category in categories:
             shutil.copyfile(plots / category / "heatmaps.jpg", out / f"{category}.jpg")
+
+
+def _title(params: dict[str, Any]) -> str:
+    return (
+        f"{params['model.name']} on {params['dataset.name']}, {params['image_size']} px, backbone "
+        f"{params['backbone.name']}, shift {params['shift.name']} (95 % intervals in brackets):"
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

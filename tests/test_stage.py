@@ -1,0 +1,58 @@
+"""The runner of stages: errors that a user can mend come without a traceback."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def runner(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "src")
+    import stage
+
+    return stage
+
+
+def _with_stage(monkeypatch, runner, failure):
+    def main(*_):
+        raise failure
+
+    monkeypatch.setattr(runner.importlib, "import_module", lambda _: SimpleNamespace(main=main))
+    monkeypatch.setattr(sys, "argv", ["stage.py", "resize", "mono"])
+
+
+def test_a_full_disk_is_said_in_words(monkeypatch, runner, capsys):
+    _with_stage(monkeypatch, runner, OSError(errno.ENOSPC, "No space left on device", "data/resized/x.png"))
+    assert runner.main() == 1
+    message = capsys.readouterr().err
+    assert "data/resized/x.png" in message
+    assert "dvc gc" in message
+
+
+def test_an_error_of_ours_is_one_line(monkeypatch, runner, capsys):
+    from viad.errors import DataError
+
+    _with_stage(monkeypatch, runner, DataError("x.png is missing. Restore it."))
+    assert runner.main() == 1
+    assert capsys.readouterr().err == "error: resize mono: x.png is missing. Restore it.\n"
+
+
+def test_other_errors_keep_their_traceback(monkeypatch, runner):
+    _with_stage(monkeypatch, runner, OSError(errno.EIO, "Input/output error"))
+    with pytest.raises(OSError, match="Input/output"):
+        runner.main()
+
+
+def test_outside_the_repository_it_says_where_it_looked(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "src/stage.py", "summarize"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert str(tmp_path) in done.stderr
+    assert "Traceback" not in done.stderr
