@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: run install test lint bench params clean
+.PHONY: run install test lint bench params
 .DEFAULT_GOAL := run
 
 run: install  ## the default run, on real images, and its table of results

@@ -25,6 +25,7 @@ from torchvision.transforms.v2 import Normalize
 from viad.backbones import FrozenBackbone
 from viad.coreset import coreset_size, greedy_coreset
 from viad.datamodule import batches
+from viad.errors import DataError
 from viad.maps import Recipe, render
 from viad.metrics.image import auroc
 from viad.models.patchcore import Patchcore
@@ -40,7 +41,10 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=0.002, help="share of the patches in the coreset")
     parser.add_argument("--ours-also", type=float, default=0.1, help="a ratio to time here alone; 0 for none")
     arguments = parser.parse_args()
-    samples = read_samples(arguments.data)
+    try:
+        samples = read_samples(arguments.data)
+    except DataError as error:
+        sys.exit(f"error: {error}")
     train, test = samples[samples["split"] == "train"], samples[samples["split"] == "test"]
     options: dict[str, Any] = {"coreset_sampling_ratio": arguments.ratio, "num_neighbors": 9}
     options |= {"post_processor": False, "evaluator": False, "visualizer": False}

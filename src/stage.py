@@ -27,6 +27,11 @@ def main() -> int:
     except ViadError as error:
         print(f"error: {arguments.name} {arguments.category or ''}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(
+            f"interrupted: {arguments.name}. Nothing half-written is left; `dvc repro` goes on here.", file=sys.stderr
+        )
+        return 130
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

@@ -86,19 +86,20 @@ def test_bfloat16_is_close_or_refused(monkeypatch):
 
 
 def test_missing_weights_are_named_within_seconds(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(backbones, "HUB", ("192.0.2.1", 443))  # an address that never answers
+    monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path / "weights")
+    monkeypatch.setenv("HF_ENDPOINT", "https://192.0.2.1")  # an address that never answers
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(backbones, "HUB_TIMEOUT", 1)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     start = time.monotonic()
-    with pytest.raises(WeightsError, match=r"data/weights/resnet18\.tv_in1k\.safetensors.*backbone=efficientnet_lite0"):
+    with pytest.raises(WeightsError, match=r"weights/resnet18\.tv_in1k\.safetensors.*backbone=efficientnet_lite0"):
         ensure_weights("resnet18.tv_in1k")
     assert time.monotonic() - start < 10
 
 
 def test_weights_put_by_hand_are_enough(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path / "weights")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     backbones.weights_file("resnet18.tv_in1k").parent.mkdir(parents=True)
     backbones.weights_file("resnet18.tv_in1k").write_bytes(b"")

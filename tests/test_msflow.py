@@ -87,7 +87,15 @@ def test_scores_by_loops():
         torch.testing.assert_close(result.anomaly_map[i, 0], expected)
         product = torch.tensor(logs).sum(dim=0).flatten()
         worst = (1 - (product - product.max()).exp()).sort(descending=True).values[: int(64 * 0.03)]
-        torch.testing.assert_close(result.pred_score[i], worst.mean())
+        torch.testing.assert_close(1 - (-result.pred_score[i]).exp(), worst.mean())
+
+
+def test_scores_of_large_defects_do_not_tie():
+    quiet = torch.zeros(3, 1, 8, 8)
+    for i, depth in enumerate((30, 31, 60)):
+        quiet[i, :, :4] = (2 * depth) ** 0.5
+    scores = msflow.anomaly_scores([quiet]).pred_score
+    torch.testing.assert_close(scores, torch.tensor([30.0, 31.0, 60.0]))
 
 
 def test_positional_encoding_by_formula():

@@ -52,3 +52,4 @@ def test_random_names_are_told_from_ours():
     for model, size in itertools.product(["msflow", "padim"], [128, 256]):
         assert not RANDOM.fullmatch(experiment_name(BASE | {"model.name": model, "image_size": size}))
     assert RANDOM.fullmatch("tangy-mugs")
+    assert not RANDOM.fullmatch("my-padim")

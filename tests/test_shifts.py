@@ -203,3 +203,19 @@ def test_table_lists_every_shift():
     assert len({line.count("|") for line in lines}) == 1
     for line, (name, (what, strengths)) in zip(lines[2:], SEVERITIES.items(), strict=True):
         assert line.strip("| ").split(" | ") == [name, what, *map(str, strengths)]
+
+
+def test_a_defect_is_not_moved_out_of_the_frame(tmp_path, monkeypatch):
+    from viad.images import read_mask, write_image
+    from viad.shifts import Shift
+    from viad.stages.shift import _apply
+
+    monkeypatch.chdir(tmp_path)
+    mask = np.zeros((64, 64), bool)
+    mask[0:2, 30:34] = True  # a little way up and it is gone
+    write_image(np.zeros((64, 64), np.uint8), tmp_path / "image.png")
+    write_image(mask, tmp_path / "mask.png")
+    for i in range(20):
+        sample = {"sample": str(i), "image": "image.png", "mask": "mask.png"}
+        _apply(sample, shift=Shift("translation", 0.1), seed=0, aside=tmp_path / "out")
+        assert read_mask(tmp_path / f"out/masks/{i}.png").any()

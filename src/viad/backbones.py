@@ -5,12 +5,15 @@ names of their own, so that every model which takes a timm name can use them. Ot
 from the hub, or from the file WEIGHTS_FOLDER/<timm name>.safetensors.
 """
 
+import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import timm
 import torch
@@ -23,9 +26,9 @@ from torch.nn.utils import fuse_conv_bn_weights
 
 from viad.errors import ConfigError, WeightsError
 
-WEIGHTS_FOLDER = Path("data/weights")
-HUB = ("huggingface.co", 443)
-HUB_TIMEOUT = 5  # seconds
+# Outside the workspace, so that queued experiments in their temporary copies find it too.
+WEIGHTS_FOLDER = Path(os.environ.get("VIAD_WEIGHTS", "~/.cache/viad/weights")).expanduser()
+HUB_TIMEOUT = 8  # seconds, name resolution included
 EMBEDDED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -125,17 +128,28 @@ def _in_hub_cache(hub_id: str | None) -> bool:
 def _hub_answers() -> bool:
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
         return False
-    try:
-        with socket.create_connection(HUB, timeout=HUB_TIMEOUT):
-            return True
-    except OSError:
-        return False
+    if any(name.lower() == "https_proxy" for name in os.environ):
+        return True  # only the download itself can tell what the proxy lets through
+    address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    answered: list[bool] = []
+
+    def knock() -> None:
+        with contextlib.suppress(OSError):
+            port = address.port or (80 if address.scheme == "http" else 443)
+            socket.create_connection((address.hostname or "", port), timeout=HUB_TIMEOUT).close()
+            answered.append(True)
+
+    # In a thread: looking a name up has no time limit of its own.
+    thread = threading.Thread(target=knock, daemon=True)
+    thread.start()
+    thread.join(HUB_TIMEOUT)
+    return bool(answered)
 
 
 class FrozenBackbone(nn.Module):
     """An anomalib feature extractor that never trains, made ready for its device.
 
-    On a CPU it runs with batch-norm folded into the convolutions, channels-last and, if
+    It runs with batch-norm folded into the convolutions, channels-last and, if
     asked, in bfloat16. Its weights are not part of a model's saved state: they are
     loaded from their own source.
 
@@ -242,8 +256,3 @@ def _adapt_stem(network: nn.Module) -> None:
 
 def _has_bfloat16() -> bool:
     return torch.cuda.is_available() or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def parameters(modules: Iterator[nn.Module] | list[nn.Module]) -> int:
-    """The number of numbers that the modules hold as parameters."""
-    return sum(p.numel() for module in modules for p in module.parameters())

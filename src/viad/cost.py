@@ -1,8 +1,8 @@
 """What a prediction costs: time and memory, with what is inside the clock said.
 
-Latency is the time from a decoded image in memory (float32 in [0, 1]) to its score and
-map at batch 1, normalisation and device transfer included, file reading and decoding
-not, after warm-up and with the device synchronised.
+Latency is the time from a decoded image in memory (float32 in [0, 1]) to its score and its
+map at the image's resolution, at batch 1: normalisation, transfer to the device, upsampling
+and smoothing included, file reading and decoding not, after warm-up, device synchronised.
 """
 
 import resource
@@ -16,17 +16,19 @@ import torch
 from anomalib.models import AnomalibModule
 
 from viad.datamodule import load_tensor
+from viad.maps import Recipe, render
 
 WARM_UP, REPEATS = 3, 30
 
 
-def measure_latency(model: AnomalibModule, images: list[str], device: torch.device) -> dict[str, float]:
+def measure_latency(model: AnomalibModule, recipe: Recipe, images: list[str], device: torch.device) -> dict[str, float]:
     """Median and 95th percentile latency at batch 1, in milliseconds, over at most 30 images."""
     tensors = [load_tensor(Path(image))[None] for image in images[: WARM_UP + REPEATS]]
     times = []
     for tensor in tensors[:WARM_UP] + tensors:
         start = time.perf_counter()
-        score_batch(model, tensor, device)
+        _, maps = score_batch(model, tensor, device)
+        render(maps, recipe)
         times.append(1000 * (time.perf_counter() - start))
     counted = np.array(times[WARM_UP:])
     return {"latency_p50_ms": float(np.median(counted)), "latency_p95_ms": float(np.quantile(counted, 0.95))}

@@ -15,7 +15,7 @@ class SampleDataset(Dataset[ImageItem]):
     """Images of a table; with `label` and `mask` only where the table has those columns.
 
     An item's image is (3, H, W) float32 in [0, 1], not yet normalised; its label is
-    what training is told. `rows` keeps each image's position in the table.
+    what training is told.
     """
 
     def __init__(self, samples: pd.DataFrame) -> None:

@@ -9,15 +9,17 @@ from typing import Any, cast
 import torch
 from anomalib.models import AnomalibModule
 from anomalib.pre_processing import PreProcessor
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torchvision.transforms.v2 import Normalize
 
 from viad.backbones import PRECISIONS, FrozenBackbone, ensure_weights, weights_file
-from viad.errors import ConfigError
+from viad.errors import ConfigError, WeightsError
 from viad.params import one_of
 
 BUDGETS = ("auto", "small", "paper")
 ACCELERATORS = ("auto", "cpu", "gpu")
+LEARNING_TYPES = ("one_class", "unsupervised", "supervised")
 FROZEN = "model.feature_extractor."  # where an anomalib module holds its backbone
 
 
@@ -49,9 +51,17 @@ def model_spec(
         ConfigError: an unknown budget, or a stride for which the backbone names no layer.
     """
     one_of("budget", budget, BUDGETS)
+    one_of("model.learning_type", model["learning_type"], LEARNING_TYPES)
     chosen = budget if budget != "auto" else ("paper" if on_gpu else "small")
     grey = color == "gray1"
-    missing = [stride for stride in model["strides"] if stride not in backbone["layers"]]
+    patch = backbone.get("multiple_of", 1)
+    if image_size % patch:
+        near = image_size // patch * patch
+        raise ConfigError(
+            f"backbone {backbone['name']} takes multiples of {patch}: set image_size={near} or {near + patch}."
+        )
+    strides = model[chosen]["strides"]
+    missing = [stride for stride in strides if stride not in backbone["layers"]]
     if missing:
         raise ConfigError(f"backbone {backbone['name']} names no layer of stride {missing}. Add it to its yaml.")
     mean, std = ([sum(v) / len(v)] * 3 if grey else list(v) for v in (backbone["mean"], backbone["std"]))
@@ -64,7 +74,7 @@ def model_spec(
         batch_size=model[chosen]["batch_size"],
         args=model[chosen]["args"],
         backbone=backbone["timm_name"],
-        layers=[backbone["layers"][stride] for stride in model["strides"]],
+        layers=[backbone["layers"][stride] for stride in strides],
         mean=mean,
         std=std,
         channels=1 if grey else 3,
@@ -103,7 +113,7 @@ def build(spec: ModelSpec, precision: str) -> AnomalibModule:
         ) from error
     extractor = model.model.feature_extractor
     if from_file:
-        extractor.feature_extractor.load_state_dict(_fitting(load_file(weights_file(spec.backbone)), extractor))
+        _load_weights(extractor, weights_file(spec.backbone))
     model.model.feature_extractor = FrozenBackbone(extractor, channels=spec.channels, precision=precision)
     return cast("AnomalibModule", model)
 
@@ -141,6 +151,18 @@ def device_for(accelerator: str) -> torch.device:
     return torch.device("cuda" if on_gpu else "cpu")
 
 
-def _fitting(state: dict[str, torch.Tensor], extractor: torch.nn.Module) -> dict[str, torch.Tensor]:
-    wanted = cast("torch.nn.Module", extractor.feature_extractor).state_dict()
-    return {k: state.get(k, v) if "num_batches_tracked" in k else state[k] for k, v in wanted.items()}
+def _load_weights(extractor: torch.nn.Module, path: Path) -> None:
+    """Give the backbone the weights in a file that was put there by hand.
+
+    Raises:
+        WeightsError: the file is damaged or belongs to another network.
+    """
+    network = cast("torch.nn.Module", extractor.feature_extractor)
+    try:
+        stored = load_file(path)
+        state = {k: stored.get(k, v) if "num_batches" in k else stored[k] for k, v in network.state_dict().items()}
+        network.load_state_dict(state)
+    except (KeyError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path} does not hold this backbone's weights ({error}). Put the right file there."
+        ) from error

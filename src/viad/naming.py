@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-RANDOM = re.compile(r"[a-z]+-[a-z]+")  # what DVC calls an experiment that nobody named
+RANDOM = re.compile(r"[a-z]{5}-[a-z]{4}")  # what DVC calls an experiment that nobody named
 
 # Beside model, dataset, image size and seed a name holds what is not as by default:
 # parameter, its default, and how its value stands in the name.

@@ -72,6 +72,8 @@ def shift_for(name: str, severity: int) -> Shift | None:
         ConfigError: an unknown kind, or a severity that is not 1 to 5.
     """
     if name == "none":
+        if severity != 0:
+            raise ConfigError(f"shift.severity: {severity}, but shift is none. Choose one, as -S shift=brightness.")
         return None
     one_of("shift", name, ("none", *SEVERITIES))
     if type(severity) is not int or not 1 <= severity <= 5:
@@ -125,7 +127,7 @@ def _color_temperature(strength: float, rng: np.random.Generator) -> ImageMap:
 
     def gains(pixels: Pixels) -> NDArray[np.float64]:
         # A grey camera sees no colour; the mean gain is what is left.
-        return np.array([warm, 1, 1 / warm]) if pixels.ndim == 3 else np.array((warm + 1 + 1 / warm) / 3)
+        return np.array((warm + 1 + 1 / warm) / 3) if _is_grey(pixels) else np.array([warm, 1, 1 / warm])
 
     return _scaled(gains)
 
@@ -178,11 +180,15 @@ def _noise(strength: float, rng: np.random.Generator) -> ImageMap:
 
     def apply(pixels: Pixels) -> Pixels:
         # Grey in three channels is one sensor: the same noise in all of them.
-        grey = pixels.ndim == 3 and (pixels == pixels[:, :, :1]).all()
+        grey = pixels.ndim == 3 and _is_grey(pixels)
         noise = np.random.default_rng(seed).normal(0, strength, (*pixels.shape[:2], 1) if grey else pixels.shape)
         return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
 
     return apply
+
+
+def _is_grey(pixels: Pixels) -> bool:
+    return pixels.ndim == 2 or bool((pixels == pixels[:, :, :1]).all())
 
 
 def _jpeg(strength: float, rng: np.random.Generator) -> ImageMap:

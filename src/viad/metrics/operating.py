@@ -36,7 +36,7 @@ def shift_effect(shifted_normals: Scores, unshifted_normals: Scores, limit: floa
 
     shifted_called_anomalous: share of shifted test normals above the threshold.
     shifted_vs_unshifted_auroc: of shifted test normals against unshifted validation
-    normals; 0.5 means that the model does not see the shift.
+    normals, other images; around 0.5 the model does not see the shift.
     """
     scores = np.concatenate([unshifted_normals, shifted_normals])
     labels = np.repeat([0, 1], [len(unshifted_normals), len(shifted_normals)])

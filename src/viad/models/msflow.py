@@ -11,6 +11,7 @@ features to unit variance by their training statistics, so that few epochs suffi
 settings leave it off.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -44,7 +45,6 @@ class MSFlow(AnomalibModule):
         pre_trained: load the backbone's weights.
         flow_steps: coupling blocks of each parallel flow.
         learning_rate: of Adam, after warm-up.
-        epochs: for the learning rate's schedule; the Engine is told them apart.
         standardize: scale features to zero mean and unit variance over the training images.
         reflect_padding: pad the backbone's convolutions by reflection, as the authors do.
         options: as for anomalib's modules.
@@ -54,12 +54,12 @@ class MSFlow(AnomalibModule):
     MAP_SIGMA = 0.0
 
     def __init__(
-        self, backbone: str, layers: Sequence[str], *, flow_steps: Sequence[int], learning_rate: float, epochs: int,
+        self, backbone: str, layers: Sequence[str], *, flow_steps: Sequence[int], learning_rate: float,
         standardize: bool, reflect_padding: bool, pre_trained: bool = True, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(**options)
         self.model = MSFlowModel(backbone, layers, flow_steps, pre_trained=pre_trained, reflect=reflect_padding)
-        self.learning_rate, self.epochs, self.standardize = learning_rate, epochs, standardize
+        self.learning_rate, self.standardize = learning_rate, standardize
         self.feature_cache: FeatureCache | None = None  # set by training; features then cost one pass
 
     @property
@@ -75,8 +75,9 @@ class MSFlow(AnomalibModule):
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
         """Adam without weight decay; a linear warm-up, then two drops."""
         trainable = [p for p in self.model.parameters() if p.requires_grad]
+        epochs = int(self.trainer.max_epochs)
         optimizer = Adam(trainable, lr=self.learning_rate)
-        return [optimizer], [LambdaLR(optimizer, lambda epoch: learning_rate_factor(epoch, self.epochs))]
+        return [optimizer], [LambdaLR(optimizer, lambda epoch: learning_rate_factor(epoch, epochs))]
 
     def on_train_start(self) -> None:
         """Measure the features' mean and variance in one pass over the training images."""
@@ -301,8 +302,9 @@ def anomaly_scores(outputs: list[Tensor]) -> InferenceBatch:
     """Image scores and maps from the flow's outputs, each image by itself (the Jacobian is dropped).
 
     With log p_l = -mean_c(z_l^2) / 2 at each position: the map adds the scales'
-    p_l / max p_l and turns the sum around; the score is the mean of the top 3 % of
-    1 - S / max S, where S multiplies the p_l of all scales.
+    p_l / max p_l and turns the sum around. The paper's score is the mean m of the top 3 % of
+    1 - S / max S, where S multiplies the p_l of all scales. Large defects bring m so near to
+    1 that float32 ties them; -log(1 - m) orders images alike and does not saturate.
     """
     size = outputs[0].shape[-2:]
     logs = [-z.square().mean(dim=1, keepdim=True) / 2 for z in outputs]
@@ -310,9 +312,10 @@ def anomaly_scores(outputs: list[Tensor]) -> InferenceBatch:
     added = torch.stack(relative).sum(dim=0)
     anomaly_map = added.amax(dim=(2, 3), keepdim=True) - added
     product = torch.stack([_upsample(log, size) for log in logs]).sum(dim=0)
-    flat = (1 - (product - product.amax(dim=(2, 3), keepdim=True)).exp()).flatten(1)
-    top = flat.topk(max(1, int(flat.shape[1] * TOP_SHARE)), dim=1).values
-    return InferenceBatch(pred_score=top.mean(dim=1), anomaly_map=anomaly_map)
+    drop = (product - product.amax(dim=(2, 3), keepdim=True)).flatten(1)
+    count = max(1, int(drop.shape[1] * TOP_SHARE))
+    lowest = drop.topk(count, dim=1, largest=False).values
+    return InferenceBatch(pred_score=math.log(count) - lowest.logsumexp(dim=1), anomaly_map=anomaly_map)
 
 
 def learning_rate_factor(epoch: int, epochs: int) -> float:

@@ -24,15 +24,15 @@ VALIDATIONS = ("none", "normal", "same_defects", "other_defects")
 def main(category: str) -> None:
     """Write data/contaminated/<dataset>/<category>/samples.csv; no image is touched."""
     params = read_params(
-        "dataset.name", "dataset.natural_noise", "dataset.split", "contamination", "supervision", "validation.name",
-        "seed",
+        "dataset.name", "dataset.natural_noise", "dataset.split.pool_defects", "dataset.split.val_anomalies",
+        "contamination", "supervision", "validation.name", "seed",
     )  # fmt: skip
     samples = read_samples(Path("data/resized") / params["dataset.name"] / category)
     pool = Pool(
         samples[samples["split"] == "pool"],
         natural_noise=params["dataset.natural_noise"],
-        pool_defects=params["dataset.split"]["pool_defects"],
-        val_share=fraction("dataset.split.val_anomalies", params["dataset.split"]["val_anomalies"]),
+        pool_defects=params["dataset.split.pool_defects"],
+        val_share=fraction("dataset.split.val_anomalies", params["dataset.split.val_anomalies"]),
         rng=generator(params["seed"], "contaminate", category),
     )
     train = samples[samples["split"] == "train"]
@@ -40,12 +40,18 @@ def main(category: str) -> None:
     labelled = pool.labelled(params["supervision"]["anomalies"])
     _check_disjoint(noise, labelled)
     validation = pool.validation(one_of("validation", params["validation.name"], VALIDATIONS))
+    normals = samples[samples["split"] == "val"]
+    if normals.empty and params["validation.name"] != "none":
+        raise ConfigError(
+            f"validation: {params['validation.name']}, but {category} has no validation normals under this protocol. "
+            "Use protocol=study or validation=none."
+        )
     told = pd.concat(
         [
             train,
             noise.assign(split="train", train_label=NORMAL),
             labelled.assign(split="train", train_label=ANOMALOUS),
-            samples[samples["split"] == "val"],
+            normals,
             validation.assign(split="val"),
         ]
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from viad.atomic import replacing
-from viad.errors import DataError
+from viad.errors import ConfigError, DataError
 from viad.images import read_mask
 from viad.maps import StoredMaps
 from viad.metrics.bootstrap import intervals
@@ -38,9 +38,12 @@ def main(category: str) -> None:
     test = test.assign(score=scored["score"].to_numpy()[len(val) :], row=scored["row"].to_numpy()[len(val) :])
     rate = fraction("threshold.false_alarm_rate", params["threshold"]["false_alarm_rate"])
     limit = threshold(val_normals, rate)
+    resamples = params["bootstrap"]["resamples"]
+    if type(resamples) is not int or resamples < 1:
+        raise ConfigError(f"bootstrap.resamples: {resamples!r} is not a whole number above 0.")
     metrics = {
         "counts": _counts(test, val_normals),
-        **_image_level(test, params["bootstrap"]["resamples"], generator(params["seed"], "bootstrap", category)),
+        **_image_level(test, resamples, generator(params["seed"], "bootstrap", category)),
         **_operating(test, val_normals, limit, shifted=params["shift.name"] != "none"),
         **_pixel_level(test, maps),
     }
@@ -99,5 +102,7 @@ def _masks(paths: list[str], height: int, width: int) -> Iterator[np.ndarray]:
     for path in paths:
         mask = read_mask(Path(path)) if path else np.zeros((height, width), bool)
         if mask.shape != (height, width):
-            raise DataError(f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, the maps {width}x{height}.")
+            raise DataError(
+                f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, the maps {width}x{height}. Predict again."
+            )
         yield mask

@@ -33,16 +33,17 @@ def main(category: str) -> None:
     model, spec = load_model(Path("models") / dataset / category, params["precision"], device)
     rows = _rows(Path("data") / "contaminated" / dataset / category, Path("data") / "shifted" / dataset / category)
 
+    recipe = Recipe(spec.image_size, spec.image_size, *_map_recipe(model))
     start = time.perf_counter()
     with replacing(Path("predictions") / dataset / category) as out:
         out.mkdir()
         scores = np.concatenate(list(_score(model, rows, device, out / "maps.npy", category)))
         seconds = time.perf_counter() - start
         write_scores(rows["sample"], scores, out)
-        write_recipe(Recipe(spec.image_size, spec.image_size, *_map_recipe(model)), out)
+        write_recipe(recipe, out)
     cost = {
         "images_per_second": round(len(rows) / seconds, 2),
-        **measure_latency(model, rows["image"].tolist(), device),
+        **measure_latency(model, recipe, rows["image"].tolist(), device),
         **footprint(model, Path("models") / dataset / category, device),
         **environment(device.type),
     }
@@ -67,7 +68,10 @@ def _score(
     for batch in tqdm(loader, desc=f"predict {category}", unit="batch", mininterval=1):
         scores, maps = score_batch(model, batch.image, device)
         if not (np.isfinite(scores).all() and np.isfinite(maps).all()):
-            raise DataError(f"the model gives scores that are not finite, first among {batch.image_path[0]} and on.")
+            raise DataError(
+                f"the model gives scores that are not finite, first among {batch.image_path[0]} and on. "
+                "Train again with a lower learning rate, or report the model."
+            )
         if stored is None:
             stored = open_memmap(maps_file, mode="w+", dtype=np.float32, shape=(len(rows), *maps.shape[1:]))
         stored[first : first + len(maps)] = maps

@@ -19,13 +19,25 @@ from viad.datasets import Row
 from viad.errors import ConfigError, DataError
 from viad.images import ASPECTS, COLORS, read_image, read_mask, resize_image, resize_mask, write_image
 from viad.params import one_of, read_params
-from viad.samples import NORMAL, write_samples
+from viad.samples import ANOMALOUS, NORMAL, write_samples
 from viad.splits import PROTOCOLS, assign_splits
 
 
 def main(category: str) -> None:
     """Cut the splits, then resize images and masks into data/resized/<dataset>/<category>."""
-    params = read_params("dataset.name", "dataset.code", "dataset.split", "image_size", "color", "aspect", "protocol")
+    params = read_params(
+        "dataset.name",
+        "dataset.code",
+        "dataset.split.seed",
+        "dataset.split.test_normals",
+        "dataset.split.val_normals",
+        "dataset.split.pool_anomalies",
+        "dataset.split.pool_defects",
+        "image_size",
+        "color",
+        "aspect",
+        "protocol",
+    )
     one_of("color", params["color"], COLORS)
     one_of("aspect", params["aspect"], ASPECTS)
     one_of("protocol", params["protocol"], PROTOCOLS)
@@ -38,7 +50,7 @@ def main(category: str) -> None:
     if not rows:
         raise DataError(f"category '{category}' has no images in data/raw/{params['dataset.name']}. Correct its name.")
     samples = _table(rows)
-    samples["split"] = assign_splits(samples, params["protocol"], params["dataset.split"], category)
+    samples["split"] = assign_splits(samples, params["protocol"], _split(params), category)
     _place(samples, out)
     with replacing(out) as aside:
         resize = partial(_resize, size=size, color=params["color"], aspect=params["aspect"], root=out, aside=aside)
@@ -47,6 +59,11 @@ def main(category: str) -> None:
             for _ in tqdm(jobs, total=len(rows), desc=f"resize {category}", unit="image", mininterval=1):
                 pass
         write_samples(samples, aside)
+
+
+def _split(params: dict[str, Any]) -> dict[str, Any]:
+    head = "dataset.split."
+    return {key.removeprefix(head): value for key, value in params.items() if key.startswith(head)}
 
 
 def _table(rows: list[Row]) -> pd.DataFrame:
@@ -87,4 +104,6 @@ def _resize(row: Row, sample: dict[str, Any], *, size: int, color: str, aspect: 
         )
     if mask.any() and row.label == NORMAL:
         raise DataError(f"{row.mask}: the mask marks a defect, but {row.image} is labelled normal. Correct the label.")
+    if not mask.any() and row.label == ANOMALOUS:
+        raise DataError(f"{row.mask}: the mask is empty, but {row.image} is labelled anomalous. Correct mask or label.")
     write_image(resize_mask(mask, size, aspect), aside / Path(sample["mask"]).relative_to(root))

@@ -8,11 +8,14 @@ from typing import Any
 from tqdm import tqdm
 
 from viad.atomic import replacing
+from viad.errors import DataError
 from viad.images import read_image, read_mask, write_image
 from viad.params import read_params
 from viad.samples import read_samples, write_samples
 from viad.seeds import generator
 from viad.shifts import Shift, shift_for
+
+DRAWS = 50
 
 
 def main(category: str) -> None:
@@ -40,8 +43,16 @@ def main(category: str) -> None:
 
 def _apply(sample: dict[str, Any], *, shift: Shift, seed: int, aside: Path) -> None:
     """Shift one image, with a generator of its own: the result does not depend on the order."""
-    name = sample["sample"]
-    transform = shift.draw(generator(seed, "shift", name))
-    write_image(transform.image(read_image(Path(sample["image"]))), aside / "images" / f"{name}.png")
+    name, rng = sample["sample"], generator(seed, "shift", sample["sample"])
+    transform = shift.draw(rng)
     if shift.moves_masks and sample["mask"]:
-        write_image(transform.mask(read_mask(Path(sample["mask"]))), aside / "masks" / f"{name}.png")
+        mask = read_mask(Path(sample["mask"]))
+        # A defect that has left the frame would be called a miss of nothing: draw another way to move.
+        for _ in range(DRAWS):
+            if not mask.any() or transform.mask(mask).any():
+                break
+            transform = shift.draw(rng)
+        else:
+            raise DataError(f"{sample['image']}: this shift moves the defect out of the frame. Lower shift.severity.")
+        write_image(transform.mask(mask), aside / "masks" / f"{name}.png")
+    write_image(transform.image(read_image(Path(sample["image"]))), aside / "images" / f"{name}.png")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from viad.atomic import replacing
 from viad.errors import DataError
+from viad.naming import experiment_name
 from viad.params import read_params
 from viad.records import write_json
 from viad.results import TABLE, results_table
@@ -33,19 +34,25 @@ CURVES = ("roc.csv", "precision_recall.csv", "score_histogram.csv")
 def main() -> None:
     """Average metrics/<dataset>/ over the categories; gather their curves and galleries."""
     params = read_params(
-        "dataset.name", "dataset.categories", "model.name", "backbone.name", "image_size", "shift.name"
-    )
+        "dataset.name", "dataset.categories", "model.name", "backbone.name", "image_size", "shift", "color", "aspect",
+        "protocol", "contamination", "supervision", "validation.name", "budget", "precision", "seed",
+    )  # fmt: skip
     categories = params["dataset.categories"]
     metrics, plots = Path("metrics") / params["dataset.name"], Path("plots") / params["dataset.name"]
 
     quality = [_read(metrics / f"{category}.json") for category in categories]
     summary = _means(quality, QUALITY)
-    summary["image_auroc_worst_category"] = min((q["image_auroc"] for q in quality if "image_auroc" in q), default=None)
+    worst = min((q["image_auroc"] for q in quality if "image_auroc" in q), default=None)
+    summary["image_auroc_worst_category"] = None if worst is None else round(worst, 6)
     write_json({name: value for name, value in summary.items() if value is not None}, Path("metrics/summary.json"))
     with replacing(TABLE) as aside:
         aside.write_text(results_table(_title(params), dict(zip(categories, quality, strict=True))), encoding="utf-8")
     training = [_read(metrics / "training" / f"{category}.json") for category in categories]
-    cost = {"train_seconds": round(sum(t["train_seconds"] for t in training), 3), "budget_used": training[0]["budget"]}
+    cost = {
+        "train_seconds": round(sum(t["train_seconds"] for t in training), 3),
+        "budget_used": training[0]["budget"],
+        "selection": training[0]["selection"],
+    }
     cost |= _means([_read(metrics / "cost" / f"{category}.json") for category in categories], COST)
     write_json(cost, Path("metrics/cost.json"))
     for name in CURVES:
@@ -57,9 +64,12 @@ def main() -> None:
 
 
 def _title(params: dict[str, Any]) -> str:
+    flat = {key: value for key, value in params.items() if not isinstance(value, dict)}
+    for group in ("shift", "contamination", "supervision"):
+        flat |= {f"{group}.{key}": value for key, value in params[group].items()}
     return (
-        f"{params['model.name']} on {params['dataset.name']}, {params['image_size']} px, backbone "
-        f"{params['backbone.name']}, shift {params['shift.name']} (95 % intervals in brackets):"
+        f"{experiment_name(flat)}: {params['model.name']} on {params['dataset.name']} at {params['image_size']} px, "
+        f"backbone {params['backbone.name']} (95 % intervals in brackets)"
     )
 
 

@@ -1,0 +1,72 @@
+"""ELPV as its package publishes it, and as the supervised literature pools it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from viad.datasets import elpv
+from viad.errors import DataError
+from viad.splits import assign_splits
+from viad.stages.contaminate import Pool
+
+
+@pytest.fixture(scope="module")
+def raw():
+    from importlib.resources import files
+    from pathlib import Path
+
+    return Path(str(files("elpv_dataset"))) / "data"
+
+
+def _table(raw, category):
+    rows = list(elpv.rows(raw, category))
+    fields = ("sample", "label", "defect", "group")
+    table = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in fields})
+    return table.assign(split=[row.split or "" for row in rows])
+
+
+def _split_block(name):
+    from pathlib import Path
+
+    return yaml.safe_load((Path(__file__).parents[1] / f"conf/dataset/{name}.yaml").read_text())["split"]
+
+
+@pytest.mark.parametrize(
+    ("category", "counts"),
+    [("mono", (588, 117, 56, 313)), ("poly", (920, 178, 50, 402)), ("cells", (1508, 295, 106, 715))],
+)
+def test_counts_are_the_published_ones(raw, category, counts):
+    table = _table(raw, category)
+    found = table["defect"].value_counts()
+    assert tuple(found[name] for name in ("", "doubtful_33", "doubtful_67", "defective")) == counts
+
+
+@pytest.mark.parametrize(("name", "category"), [("elpv", "mono"), ("elpv", "poly"), ("elpv_pooled", "cells")])
+def test_what_the_experts_doubted_is_in_the_pool_and_never_in_test(raw, name, category):
+    table = _table(raw, category)
+    split = assign_splits(table, "study", _split_block(name), category)
+    assert set(split[table["defect"].str.startswith("doubtful")]) == {"pool"}
+
+
+def test_pooled_has_the_split_of_the_open_set_literature(raw):
+    table = _table(raw, "cells")
+    block = _split_block("elpv_pooled")
+    split = assign_splits(table, "study", block, "cells")
+    normal = table["label"] == 0
+    assert (split[normal] == "test").sum() == 377  # a quarter of 1508, by train_test_split(random_state=42)
+    assert (split[table["defect"] == "defective"] == "pool").sum() == 10
+    assert (split[table["defect"] == "defective"] == "test").sum() == 705
+    pool = Pool(
+        table[split == "pool"].assign(image=""), natural_noise=["doubtful_33", "doubtful_67"], pool_defects=[],
+        val_share=block["val_anomalies"], rng=np.random.default_rng(0),
+    )  # fmt: skip
+    assert len(pool.labelled(10)) == len(pool.labelled("all")) == 10
+
+
+def test_an_incomplete_package_is_an_error(monkeypatch, tmp_path):
+    (tmp_path / "data/images").mkdir(parents=True)
+    monkeypatch.setattr(elpv, "files", lambda _: tmp_path)
+    with pytest.raises(DataError, match="0 images, 2624 expected"):
+        elpv.publish(tmp_path / "out", {"package": "elpv-dataset"})
+    assert not (tmp_path / "out").exists()
