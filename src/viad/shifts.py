@@ -2,9 +2,10 @@
 
 `SEVERITIES` is the one table of strengths; docs/shifts.md is generated from it. Lengths
 are shares of the image's side, so that a severity means the same at every image size.
-Colours and compression are torchvision's, filters and geometry OpenCV's.
+Colours are torchvision's, filters and geometry OpenCV's, compression Pillow's.
 """
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
 from viad.errors import ConfigError
@@ -193,7 +195,14 @@ def _is_grey(pixels: Pixels) -> bool:
 
 def _jpeg(strength: float, rng: np.random.Generator) -> ImageMap:
     del rng
-    return _torch(lambda image: tv.jpeg(image, int(strength)))
+
+    def apply(pixels: Pixels) -> Pixels:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, format="JPEG", quality=int(strength))
+        with Image.open(file) as image:
+            return np.asarray(image)
+
+    return apply
 
 
 def _illumination(strength: float, rng: np.random.Generator) -> ImageMap:
