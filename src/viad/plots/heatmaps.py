@@ -14,6 +14,7 @@ from viad.images import read_image, read_mask
 from viad.maps import StoredMaps
 
 EACH = 4  # images a row of the gallery
+WIDTH, TITLES = 15.5, 0.75  # inches: of the gallery, and of a row's titles above its pictures
 
 
 def draw_gallery(
@@ -31,14 +32,16 @@ def draw_gallery(
     """
     groups = {name: rows for name, rows in choose(test).items() if len(rows)}
     low, high = _range(test, maps)
-    figure = Figure(figsize=(2.5 * EACH * 1.55, 2.75 * len(groups) + 0.9), layout="constrained", dpi=80)
-    said = "no threshold: no validation normals" if limit is None else f"threshold {limit:.4g}"
     has_masks = bool((test["mask"] != "").any())
+    columns = EACH * (3 if has_masks else 2)
+    height = len(groups) * (WIDTH / columns + TITLES) + 0.6
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", dpi=80)
+    said = "no threshold: no validation normals" if limit is None else f"threshold {limit:.4g}"
     shown = "image, anomaly map and mask" if has_masks else "image and anomaly map"
     figure.suptitle(f"{category}: {shown}; {said}", fontsize=12)
     for part, (name, rows) in zip(figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups.items(), strict=True):
         part.suptitle(name, fontsize=11, x=0.01, ha="left", weight="bold")
-        axes = part.subplots(1, EACH * (3 if has_masks else 2), squeeze=False)[0]
+        axes = part.subplots(1, columns, squeeze=False)[0]
         for axis in axes:
             axis.set_axis_off()
         step = len(axes) // EACH
