@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from viad.feature_cache import FeatureCache
 from viad.models import msflow
 
 
@@ -125,26 +124,6 @@ def test_the_papers_network_has_99_million_trainable_parameters():
     trainable = sum(p.numel() for m in (model.parallel, model.fusion) for p in m.parameters() if p.requires_grad)
     assert trainable == pytest.approx(99.6e6, rel=0.005)
     assert model.feature_extractor.feature_extractor.conv1.padding_mode == "reflect"
-
-
-def test_cached_features_equal_computed_ones(tmp_path):
-    torch.manual_seed(0)
-    stored, calls = {f"{i}.png": [torch.randn(4, 2, 2), torch.randn(3, 1, 1)] for i in range(5)}, []
-    cache = FeatureCache(tmp_path, list(stored))
-
-    def features(names):
-        def compute():
-            calls.append(names)
-            return [torch.stack([stored[name][k] for name in names]) for k in range(2)]
-
-        return cache.features(names, compute)
-
-    for names in (["3.png", "1.png"], ["0.png", "2.png", "4.png"], ["4.png", "1.png", "0.png"]):
-        for k, feature in enumerate(features(names)):
-            assert torch.equal(feature, torch.stack([stored[name][k] for name in names]))
-    assert len(calls) == 2  # the third batch was all known
-    with pytest.raises(KeyError):
-        features(["5.png"])
 
 
 def test_training_moves_every_trainable_parameter(model):

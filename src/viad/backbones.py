@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import timm
 import torch
 from anomalib.models.components import TimmFeatureExtractor
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from timm.layers import BatchNormAct2d
 from timm.models import register_model
 from timm.models._manipulate import adapt_input_conv
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights
 
 from viad.errors import ConfigError, WeightsError
+from viad.feature_cache import FeatureCache
 
 # Outside the workspace, so that queued experiments in their temporary copies find it too.
 WEIGHTS_FOLDER = Path(os.environ.get("VIAD_WEIGHTS", "~/.cache/viad/weights")).expanduser()
@@ -146,12 +149,58 @@ def _hub_answers() -> bool:
     return bool(answered)
 
 
+def pretrained_network(timm_name: str, *, pre_trained: bool, **options: Any) -> nn.Module:
+    """A whole timm network (a ViT that a model takes apart), with its weights from their file or the hub.
+
+    Args:
+        timm_name: as in a backbone's yaml; its weights were found by `ensure_weights`.
+        pre_trained: False if a file holds the weights or none are wanted (tests).
+        options: as for timm.create_model.
+
+    Raises:
+        WeightsError: the file is damaged or belongs to another network.
+    """
+    network = timm.create_model(timm_name, pretrained=pre_trained, **options)
+    if not pre_trained and weights_file(timm_name).is_file():
+        load_weights(network, weights_file(timm_name))
+    return network
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Give a network the weights in a file that was put there by hand.
+
+    Raises:
+        WeightsError: the file is damaged or belongs to another network.
+    """
+    try:
+        stored = load_file(path)
+        state = {k: stored.get(k, v) if "num_batches" in k else stored[k] for k, v in network.state_dict().items()}
+        network.load_state_dict(state)
+    except (KeyError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path} does not hold this backbone's weights ({error}). Put the right file there."
+        ) from error
+
+
+def freeze(network: nn.Module) -> nn.Module:
+    """Mark a network as one that never trains and is not saved with the model: its weights have their own source."""
+    network.requires_grad_(requires_grad=False).eval()
+    network.weights_from_source = True  # type: ignore[assignment]
+    return network
+
+
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """A model's state without what `freeze` marked: what training made, on the CPU."""
+    frozen = tuple(f"{name}." for name, m in model.named_modules() if getattr(m, "weights_from_source", False))
+    return {k: v.detach().contiguous().cpu() for k, v in model.state_dict().items() if not k.startswith(frozen)}
+
+
 class FrozenBackbone(nn.Module):
     """An anomalib feature extractor that never trains, made ready for its device.
 
     It runs with batch-norm folded into the convolutions, channels-last and, if
     asked, in bfloat16. Its weights are not part of a model's saved state: they are
-    loaded from their own source.
+    loaded from their own source. With a `cache`, an announced batch is computed once.
 
     Args:
         extractor: built with its weights; `out_dims` and layer names are kept.
@@ -165,6 +214,7 @@ class FrozenBackbone(nn.Module):
 
     def __init__(self, extractor: TimmFeatureExtractor, *, channels: int = 3, precision: str = "float32") -> None:
         super().__init__()
+        self.cache: FeatureCache | None = None
         self.dtype, self.channels = PRECISIONS[precision], channels
         if self.dtype == torch.bfloat16 and not _has_bfloat16():
             raise ConfigError("precision: bfloat16, but this processor computes it in software. Use precision=float32.")
@@ -176,6 +226,7 @@ class FrozenBackbone(nn.Module):
         self.extractor = extractor
         self.out_dims = list(extractor.out_dims)
         self.layers = list(extractor.layers)
+        freeze(self)
 
     def train(self, mode: bool = True) -> "FrozenBackbone":  # noqa: FBT001, FBT002  # nn.Module's signature
         """Stay in evaluation mode whatever the model around it does."""
@@ -192,9 +243,37 @@ class FrozenBackbone(nn.Module):
         Returns:
             layer name: (B, D, h, w) float32, contiguous in memory as (B, D, h, w).
         """
+        if self.cache is None:
+            return self._compute(images)
+        return self.cache.features(images, lambda: self._compute(images))
+
+    def _compute(self, images: Tensor) -> dict[str, Tensor]:
         images = images[:, : self.channels].to(self.dtype).contiguous(memory_format=torch.channels_last)
         features = self.extractor(images)
         return {layer: feature.float().contiguous() for layer, feature in features.items()}
+
+
+class TunedBackbone(nn.Module):
+    """An anomalib feature extractor that trains with its model and is saved with it.
+
+    Args:
+        extractor: built with its weights; `out_dims` and layer names are kept.
+        channels: as for `FrozenBackbone`.
+    """
+
+    def __init__(self, extractor: TimmFeatureExtractor, *, channels: int = 3) -> None:
+        super().__init__()
+        self.channels = channels
+        network = cast("nn.Module", extractor.feature_extractor)
+        if channels == 1:
+            _adapt_stem(network)
+        network.requires_grad_()
+        self.network = network
+        self.out_dims, self.layers = list(extractor.out_dims), list(extractor.layers)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Features by layer (B, D, h, w) of images (B, 3, H, W), with gradients."""
+        return dict(zip(self.layers, self.network(images[:, : self.channels]), strict=True))
 
 
 def fold_batch_norm(network: nn.Module, channels: int) -> int:

@@ -1,14 +1,26 @@
 """Rows of samples.csv as the batches that anomalib's models and Engine take."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from anomalib.data.dataclasses import ImageBatch, ImageItem
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from viad.images import read_image, read_mask
+from viad.samples import ANOMALOUS
+from viad.seeds import generator
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How a supervised model wants its epochs: of every batch so many anomalous images, and so many batches."""
+
+    anomalous: int
+    steps: int
 
 
 class SampleDataset(Dataset[ImageItem]):
@@ -52,15 +64,55 @@ def _collate(items: list[ImageItem]) -> ImageBatch:
     return ImageBatch(image=images, gt_label=labels, gt_mask=masks, image_path=[item.image_path for item in items])
 
 
+class EpochOrder(Sampler[int]):
+    """Row numbers of a training epoch, in an order that depends on the seed and the epoch's number alone.
+
+    So an epoch is the same whether or not training was broken off before it.
+
+    Args:
+        labels: what training is told of each row.
+        seed: of the order.
+        batch_size: of the batches that `balance` counts in.
+        balance: None takes every row once.
+    """
+
+    def __init__(self, labels: Sequence[int], seed: int, batch_size: int, balance: Balance | None = None) -> None:
+        self.labels, self.seed, self.batch_size, self.balance = np.asarray(labels), seed, batch_size, balance
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The number of the epoch to come; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.labels) if self.balance is None else self.balance.steps * self.batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        rng = generator(self.seed, "epoch", self.epoch)
+        if self.balance is None:
+            yield from rng.permutation(len(self.labels)).tolist()
+            return
+        anomalous = _endless(np.flatnonzero(self.labels == ANOMALOUS), rng)
+        normal = _endless(np.flatnonzero(self.labels != ANOMALOUS), rng)
+        for _ in range(self.balance.steps):
+            yield from (next(normal) for _ in range(self.batch_size - self.balance.anomalous))
+            yield from (next(anomalous) for _ in range(self.balance.anomalous))
+
+
+def _endless(rows: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
+    """Rows without replacement, shuffled again whenever all were drawn."""
+    while True:
+        yield from rng.permutation(rows).tolist()
+
+
 def batches(
-    samples: pd.DataFrame, batch_size: int, *, shuffle: bool = False, seed: int = 0, on_gpu: bool = False
+    samples: pd.DataFrame, batch_size: int, *, order: EpochOrder | None = None, on_gpu: bool = False
 ) -> DataLoader[ImageItem]:
-    """A loader over the rows, in their order or shuffled by the seed."""
+    """A loader over the rows, as they stand or in the order of each epoch."""
     return DataLoader(
         SampleDataset(samples),
         batch_size=batch_size,
-        shuffle=shuffle,
-        generator=torch.Generator().manual_seed(seed),
+        sampler=order,
         collate_fn=_collate,
         # On a CPU the cores are busy with the network; decoding a small PNG takes a tenth of its time.
         num_workers=4 if on_gpu else 0,

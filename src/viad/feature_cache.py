@@ -13,39 +13,52 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
+Features = dict[str, Tensor]
+
 
 class FeatureCache:
     """Features by image path.
 
+    A backbone sees pixels, not paths, so whoever holds the batch announces its paths before the
+    backbone runs. What was not announced is computed and not kept.
+
     Args:
         folder: an existing folder on local disk for the files.
-        images: every path that may be asked for.
+        images: every path that may be announced.
     """
 
     def __init__(self, folder: Path, images: Sequence[str]) -> None:
         self._folder = folder
         self._rows = {image: row for row, image in enumerate(dict.fromkeys(images))}
         self._filled = np.zeros(len(self._rows), dtype=bool)
-        self._files: list[np.ndarray] = []
+        self._files: dict[str, np.ndarray] = {}
+        self._announced: np.ndarray | None = None
 
-    def features(self, images: Sequence[str], compute: Callable[[], list[Tensor]]) -> list[Tensor]:
-        """The features of a batch of images, each (B, D, h, w) float32, equal to what `compute` gives.
-
-        Args:
-            images: the batch's paths, in its order.
-            compute: gives the batch's features; called unless all of them are stored.
+    def announce(self, images: Sequence[str] | None) -> None:
+        """The paths of the batch that comes next, in its order; None for images that are not to be kept.
 
         Raises:
-            KeyError: a path that was not announced.
+            KeyError: a path that the cache was not made for.
         """
-        rows = np.array([self._rows[image] for image in images])
+        self._announced = None if images is None else np.array([self._rows[image] for image in images])
+
+    def features(self, images: Tensor, compute: Callable[[], Features]) -> Features:
+        """Features (B, D, h, w) float32 by layer on the device of `images`, equal to what `compute` gives.
+
+        Args:
+            images: the announced batch (B, C, H, W).
+            compute: gives the batch's features; called unless all of them are stored.
+        """
+        rows = self._announced
+        if rows is None or len(rows) != len(images):
+            return compute()
         if self._filled[rows].all():
-            return [torch.from_numpy(file[rows]) for file in self._files]
+            return {layer: torch.from_numpy(file[rows]).to(images.device) for layer, file in self._files.items()}
         features = compute()
         if not self._files:
-            self._files = [self._new_file(i, feature) for i, feature in enumerate(features)]
-        for file, feature in zip(self._files, features, strict=True):
-            file[rows] = feature.float().cpu().numpy()
+            self._files = {layer: self._new_file(i, f) for i, (layer, f) in enumerate(features.items())}
+        for layer, feature in features.items():
+            self._files[layer][rows] = feature.float().cpu().numpy()
         self._filled[rows] = True
         return features
 

@@ -8,19 +8,26 @@ from typing import Any, cast
 
 import torch
 from anomalib.models import AnomalibModule
+from anomalib.models.components import TimmFeatureExtractor
 from anomalib.pre_processing import PreProcessor
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torchvision.transforms.v2 import Normalize
+from torchvision.transforms.v2 import Compose, Normalize, Resize
 
-from viad.backbones import PRECISIONS, FrozenBackbone, ensure_weights, weights_file
-from viad.errors import ConfigError, WeightsError
+from viad.backbones import (
+    PRECISIONS,
+    FrozenBackbone,
+    TunedBackbone,
+    ensure_weights,
+    load_weights,
+    trained_state,
+    weights_file,
+)
+from viad.errors import ConfigError
 from viad.params import one_of
 
 BUDGETS = ("auto", "small", "paper")
 ACCELERATORS = ("auto", "cpu", "gpu")
 LEARNING_TYPES = ("one_class", "unsupervised", "supervised")
-FROZEN = "model.feature_extractor."  # where an anomalib module holds its backbone
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class ModelSpec:
     learning_type: str
     budget: str
     epochs: int
+    steps: int | None  # optimiser steps after which training ends, whatever the epochs
     batch_size: int
     args: dict[str, Any]
     backbone: str
@@ -71,6 +79,7 @@ def model_spec(
         learning_type=model["learning_type"],
         budget=chosen,
         epochs=model[chosen]["epochs"],
+        steps=model[chosen].get("steps"),
         batch_size=model[chosen]["batch_size"],
         args=model[chosen]["args"],
         backbone=backbone["timm_name"],
@@ -86,43 +95,57 @@ def build(spec: ModelSpec, precision: str) -> AnomalibModule:
     """The model, with its backbone's weights and untrained otherwise.
 
     Scores are raw: no post-processor normalises or clamps them. The model's
-    pre-processor normalises images in [0, 1] for its backbone.
+    pre-processor normalises images in [0, 1] for its backbone, unless its class says
+    NORMALIZE = False. A timm backbone at `model.model.feature_extractor` is frozen and made fast,
+    unless the model says `trains_backbone`. A model without strides gets no backbone.
 
     Raises:
         ConfigError: an unknown precision, class or argument.
         WeightsError: the backbone's weights cannot be had.
     """
     one_of("precision", precision, PRECISIONS)
-    ensure_weights(spec.backbone)
-    module, _, name = spec.class_path.rpartition(".")
+    backbone: dict[str, Any] = {}
     from_file = weights_file(spec.backbone).is_file()
+    if spec.layers:
+        ensure_weights(spec.backbone)
+        backbone = {"backbone": spec.backbone, "layers": spec.layers, "pre_trained": not from_file}
     try:
-        model = getattr(importlib.import_module(module), name)(
-            backbone=spec.backbone,
-            layers=spec.layers,
-            pre_trained=not from_file,
-            pre_processor=PreProcessor(Normalize(mean=spec.mean, std=spec.std)),
-            post_processor=False,
-            evaluator=False,
-            visualizer=False,
-            **spec.args,
-        )
+        model_class = _find(spec.class_path)
+        model = model_class(
+            pre_processor=_pre_processor(spec, normalize=getattr(model_class, "NORMALIZE", True)),
+            post_processor=False, evaluator=False, visualizer=False, **backbone, **spec.args,
+        )  # fmt: skip
     except (ImportError, AttributeError, TypeError) as error:
         raise ConfigError(
             f"model {spec.name}: {spec.class_path} cannot be built ({error}). Correct its yaml."
         ) from error
-    extractor = model.model.feature_extractor
-    if from_file:
-        _load_weights(extractor, weights_file(spec.backbone))
-    model.model.feature_extractor = FrozenBackbone(extractor, channels=spec.channels, precision=precision)
+    extractor = getattr(model.model, "feature_extractor", None)
+    if isinstance(extractor, TimmFeatureExtractor):
+        if from_file:
+            load_weights(cast("torch.nn.Module", extractor.feature_extractor), weights_file(spec.backbone))
+        model.model.feature_extractor = (
+            TunedBackbone(extractor, channels=spec.channels)
+            if getattr(model, "trains_backbone", False)
+            else FrozenBackbone(extractor, channels=spec.channels, precision=precision)
+        )
     return cast("AnomalibModule", model)
+
+
+def _find(class_path: str) -> Any:
+    module, _, name = class_path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _pre_processor(spec: ModelSpec, *, normalize: bool) -> PreProcessor:
+    # Images have this size already: the resize does nothing, but models learn the size from it.
+    resize = Resize((spec.image_size, spec.image_size), antialias=True)
+    return PreProcessor(Compose([resize, Normalize(mean=spec.mean, std=spec.std)]) if normalize else resize)
 
 
 def save_model(model: AnomalibModule, spec: ModelSpec, folder: Path) -> None:
     """Write what training changed, and the spec; the same bytes for the same model."""
     folder.mkdir(parents=True)
-    state = {k: v.contiguous().cpu() for k, v in model.state_dict().items() if not k.startswith(FROZEN)}
-    save_file(state, folder / "model.safetensors")
+    save_file(trained_state(model), folder / "model.safetensors")
     (folder / "model.json").write_text(json.dumps(asdict(spec), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -130,9 +153,7 @@ def load_model(folder: Path, precision: str, device: torch.device) -> tuple[Anom
     """The trained model in `folder`, in evaluation mode on `device`, and its spec."""
     spec = ModelSpec(**json.loads((folder / "model.json").read_text(encoding="utf-8")))
     model = build(spec, precision)
-    state = load_file(folder / "model.safetensors")
-    frozen = {k: v for k, v in model.state_dict().items() if k.startswith(FROZEN)}
-    model.load_state_dict(state | frozen)
+    model.load_state_dict(model.state_dict() | load_file(folder / "model.safetensors"))
     return model.to(device).eval(), spec
 
 
@@ -149,20 +170,3 @@ def device_for(accelerator: str) -> torch.device:
     # Lite's activations fade into denormals, which cost a CPU two thirds of the forward pass.
     torch.set_flush_denormal(not on_gpu)
     return torch.device("cuda" if on_gpu else "cpu")
-
-
-def _load_weights(extractor: torch.nn.Module, path: Path) -> None:
-    """Give the backbone the weights in a file that was put there by hand.
-
-    Raises:
-        WeightsError: the file is damaged or belongs to another network.
-    """
-    network = cast("torch.nn.Module", extractor.feature_extractor)
-    try:
-        stored = load_file(path)
-        state = {k: stored.get(k, v) if "num_batches" in k else stored[k] for k, v in network.state_dict().items()}
-        network.load_state_dict(state)
-    except (KeyError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(
-            f"{path} does not hold this backbone's weights ({error}). Put the right file there."
-        ) from error

@@ -16,15 +16,19 @@ from anomalib.engine import Engine
 from anomalib.models import AnomalibModule
 from dvclive import Live
 from dvclive.lightning import DVCLiveLogger
+from lightning import seed_everything
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
-from viad.datamodule import batches
-from viad.errors import DataError
+from viad.backbones import FrozenBackbone, trained_state
+from viad.checkpoints import Checkpoints
+from viad.datamodule import EpochOrder, batches
+from viad.errors import ConfigError, DataError
 from viad.feature_cache import FeatureCache
 from viad.learning import ModelSpec
 from viad.metrics.image import auroc
 from viad.samples import ANOMALOUS, NORMAL
+from viad.seeds import derived_seed
 
 EARLY_STOPPING = {  # what each kind of validation watches, and whether it should fall or rise
     "normal": ("val_loss", "min"),
@@ -63,54 +67,82 @@ def rows_for(samples: pd.DataFrame, learning_type: str) -> pd.DataFrame:
 
 def fit(
     model: AnomalibModule, spec: ModelSpec, samples: pd.DataFrame, *, validation: str, patience: int, seed: int,
-    device: torch.device, log_folder: Path,
+    device: torch.device, log_folder: Path, checkpoints: Path,
 ) -> Outcome:  # fmt: skip
-    """Train `model` in place.
+    """Train `model` in place, from the checkpoint of a training that was killed if there is one.
 
     Without validation the epochs are those of the spec, and the last one counts. With
     it, a model that trains by epochs stops when val rows improve no more, and the best
     epoch on them counts.
+
+    Args:
+        checkpoints: a folder for this very training (see `viad.checkpoints`), removed at the end.
+
+    Raises:
+        ConfigError: early stopping, and the model does not measure what is to be watched.
     """
     _quiet()
-    on_gpu = device.type == "cuda"
-    stops_early = spec.epochs > 1 and validation != "none"
-    train = batches(rows_for(samples, spec.learning_type), spec.batch_size, shuffle=True, seed=seed, on_gpu=on_gpu)
+    saved = Checkpoints(checkpoints, log_folder)
+    resume_from, epoch = saved.resume()
+    on_gpu, trains_by_epochs = device.type == "cuda", spec.epochs > 1 or spec.steps is not None
+    stops_early = trains_by_epochs and validation != "none"
+    rows = rows_for(samples, spec.learning_type)
+    order = EpochOrder(rows["train_label"].tolist(), seed, spec.batch_size, getattr(model, "balance", None))
+    order.set_epoch(epoch)
+    train = batches(rows, spec.batch_size, order=order, on_gpu=on_gpu)
     val = batches(samples[samples["split"] == "val"], spec.batch_size, on_gpu=on_gpu) if stops_early else None
-    with tempfile.TemporaryDirectory(prefix="viad-train-") as scratch, _live(log_folder) as live:
-        best = ModelCheckpoint(dirpath=scratch, save_top_k=0)
-        callbacks: list[Callback] = [best]
-        if stops_early:
-            monitor, mode = EARLY_STOPPING[validation]
-            best = ModelCheckpoint(dirpath=scratch, save_top_k=1, monitor=monitor, mode=mode)
-            callbacks = [_ValidationAUROC(), EarlyStopping(monitor, patience=patience, mode=mode), best]
-        if hasattr(model, "feature_cache"):
-            model.feature_cache = FeatureCache(Path(scratch), samples["image"].tolist())
+    with tempfile.TemporaryDirectory(prefix="viad-train-") as scratch, _live(log_folder, epoch > 0) as live:
+        best = _Best(*EARLY_STOPPING[validation]) if stops_early else None
+        callbacks: list[Callback] = [_SeedEpochs(seed), ModelCheckpoint(dirpath=scratch, save_top_k=0)]
+        if best:
+            callbacks += [_ValidationAUROC(), EarlyStopping(best.monitor, patience=patience, mode=best.mode), best]
+        if trains_by_epochs:
+            callbacks += [saved, *_cache(model, Path(scratch), samples["image"].tolist())]
         engine = Engine(
             callbacks=callbacks,
             logger=_Logger(experiment=live),
             default_root_dir=scratch,
             max_epochs=spec.epochs,
+            max_steps=-1 if spec.steps is None else spec.steps,
             accelerator="gpu" if on_gpu else "cpu",
             devices=1,
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if stops_early else 0,
             log_every_n_steps=10,
-            enable_progress_bar=spec.epochs > 1,
+            enable_progress_bar=trains_by_epochs,
             enable_model_summary=False,
         )
+        model.strict_loading = False  # a checkpoint holds no frozen backbone
         start = time.perf_counter()
-        engine.fit(model, train_dataloaders=train, val_dataloaders=val)
+        try:
+            engine.fit(model, train_dataloaders=train, val_dataloaders=val, ckpt_path=resume_from)
+        except RuntimeError as error:
+            if best and f"conditioned on metric `{best.monitor}`" in str(error):
+                raise ConfigError(
+                    f"validation: {validation} watches {best.monitor}, which {spec.name} does not measure. "
+                    "Use validation=same_defects or none."
+                ) from error
+            raise
         seconds = time.perf_counter() - start
-        if stops_early:
-            checkpoint = torch.load(best.best_model_path, map_location=device, weights_only=True)
-            model.load_state_dict(checkpoint["state_dict"])
+        if best:
+            model.load_state_dict(best.state, strict=False)
     # Its numbers stand in the curves; left there, `dvc plots` takes it for an empty plot.
     (log_folder / "metrics.json").unlink(missing_ok=True)
+    saved.remove()
     return Outcome(seconds, engine.trainer.current_epoch, "validation" if stops_early else "last")
 
 
-def _live(folder: Path) -> Live:
-    return Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False)
+def _cache(model: AnomalibModule, folder: Path, images: list[str]) -> list[Callback]:
+    """Let the backbone compute its features once, where the model's class says CACHES_FEATURES."""
+    backbone = getattr(model.model, "feature_extractor", None)
+    if not getattr(model, "CACHES_FEATURES", False) or not isinstance(backbone, FrozenBackbone):
+        return []
+    backbone.cache = FeatureCache(folder, images)
+    return [_AnnounceImages(backbone.cache)]
+
+
+def _live(folder: Path, resume: bool) -> Live:  # noqa: FBT001
+    return Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False, resume=resume)
 
 
 def _quiet() -> None:
@@ -135,6 +167,56 @@ class _Logger(DVCLiveLogger):
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Log nothing."""
+
+
+class _SeedEpochs(Callback):
+    """Start every epoch from a random state of its own, so that it is the same after a resume."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        del pl_module
+        seed_everything(derived_seed(self.seed, "steps", trainer.current_epoch), verbose=False)
+
+
+class _AnnounceImages(Callback):
+    """Tell the feature cache which images the backbone sees next."""
+
+    def __init__(self, cache: FeatureCache) -> None:
+        self.cache = cache
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        del trainer, pl_module, batch_idx
+        self.cache.announce(batch.image_path)
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        del trainer, pl_module, batch_idx, dataloader_idx
+        self.cache.announce(batch.image_path)
+
+
+class _Best(Callback):
+    """Keeps the model of the epoch that did best on validation; part of a checkpoint, so a resume knows it."""
+
+    def __init__(self, monitor: str, mode: str) -> None:
+        self.monitor, self.mode = monitor, mode
+        self.value: float | None = None
+        self.state: dict[str, torch.Tensor] = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        if (logged := trainer.callback_metrics.get(self.monitor)) is None:
+            return
+        value = float(logged)
+        if self.value is None or (value < self.value if self.mode == "min" else value > self.value):
+            self.value, self.state = value, {k: v.clone() for k, v in trained_state(pl_module).items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "state": self.state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.value, self.state = state_dict["value"], state_dict["state"]
 
 
 class _ValidationAUROC(Callback):

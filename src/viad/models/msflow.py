@@ -26,7 +26,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from viad.feature_cache import FeatureCache
+from viad.models.statistics import channel_statistics
 
 CONDITION_CHANNELS = 64
 CLAMP = 1.9  # alpha: how far a coupling can stretch, exp(1.9) at most
@@ -52,6 +52,7 @@ class MSFlow(AnomalibModule):
 
     MAP_INTERPOLATION = "bilinear"
     MAP_SIGMA = 0.0
+    CACHES_FEATURES = True
 
     def __init__(
         self, backbone: str, layers: Sequence[str], *, flow_steps: Sequence[int], learning_rate: float,
@@ -60,7 +61,6 @@ class MSFlow(AnomalibModule):
         super().__init__(**options)
         self.model = MSFlowModel(backbone, layers, flow_steps, pre_trained=pre_trained, reflect=reflect_padding)
         self.learning_rate, self.standardize = learning_rate, standardize
-        self.feature_cache: FeatureCache | None = None  # set by training; features then cost one pass
 
     @property
     def trainer_arguments(self) -> dict[str, Any]:
@@ -83,40 +83,32 @@ class MSFlow(AnomalibModule):
         """Measure the features' mean and variance in one pass over the training images."""
         if not self.standardize:
             return
-        sums = [torch.zeros(2, c, dtype=torch.float64, device=self.device) for c in self.model.channels]
-        count = [0] * len(sums)
-        for batch in self.trainer.train_dataloader:
-            batch.image = self.pre_processor(batch.image.to(self.device))
-            for i, feature in enumerate(self._pooled(batch)):
-                sums[i] += torch.stack([feature.sum(dim=(0, 2, 3)), feature.square().sum(dim=(0, 2, 3))]).double()
-                count[i] += feature[:, 0].numel()
-        for i, (total, squares) in enumerate(sums):
-            mean = total / count[i]
-            deviation = (squares / count[i] - mean.square()).clamp_min(1e-12).sqrt()
-            self.model.set_scale(i, mean.float(), deviation.float())
+        for i, (mean, deviation) in enumerate(channel_statistics(self, self.model.pooled)):
+            self.model.set_scale(i, mean, deviation)
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Tensor:
         """Negative log-likelihood of a batch."""
         del args, kwargs
-        loss = negative_log_likelihood(*self.model.flow(self.model.scaled(self._pooled(batch))))
+        loss = negative_log_likelihood(*self.model.flow(self.model.scaled(self.model.pooled(batch.image))))
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
         return loss
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Scores of the batch, and the loss of its normal images."""
         del args, kwargs
-        outputs, log_det = self.model.flow(self.model.scaled(self._pooled(batch)))
+        outputs, log_det = self.model.flow(self.model.scaled(self.model.pooled(batch.image)))
         normal = batch.gt_label == 0
         if normal.any():
             loss = negative_log_likelihood([z[normal] for z in outputs], log_det[normal])
             self.log("val_loss", loss, on_epoch=True, batch_size=int(normal.sum()))
         return batch.update(**anomaly_scores(outputs)._asdict())
 
-    def _pooled(self, batch: Batch) -> list[Tensor]:
-        if self.feature_cache is None:
-            return self.model.pooled(batch.image)
-        features = self.feature_cache.features(batch.image_path, lambda: self.model.pooled(batch.image))
-        return [feature.to(self.device, non_blocking=True) for feature in features]
+
+class _PooledFeatures(TimmFeatureExtractor):
+    """Pools right behind the backbone, so that a feature cache keeps a quarter."""
+
+    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
+        return {k: F.avg_pool2d(v, 3, stride=2, padding=1) for k, v in super().forward(inputs).items()}
 
 
 class MSFlowModel(nn.Module):
@@ -126,11 +118,10 @@ class MSFlowModel(nn.Module):
         self, backbone: str, layers: Sequence[str], flow_steps: Sequence[int], *, pre_trained: bool, reflect: bool
     ) -> None:
         super().__init__()
-        self.feature_extractor = TimmFeatureExtractor(backbone, list(layers), pre_trained=pre_trained).eval()
+        self.feature_extractor = _PooledFeatures(backbone, list(layers), pre_trained=pre_trained).eval()
         if reflect:
             _pad_by_reflection(self.feature_extractor)
         self.layers, self.channels = list(layers), list(self.feature_extractor.out_dims)
-        self.pool = nn.AvgPool2d(3, stride=2, padding=1)
         self.parallel = nn.ModuleList(
             nn.ModuleList(_coupling(channels) for _ in range(steps))
             for channels, steps in zip(self.channels, flow_steps, strict=True)
@@ -143,7 +134,7 @@ class MSFlowModel(nn.Module):
     def pooled(self, images: Tensor) -> list[Tensor]:
         """Features of normalised images (B, C, H, W), one (B, D, h, w) a scale, average-pooled by two."""
         features = self.feature_extractor(images)
-        return [self.pool(features[layer]) for layer in self.layers]
+        return [features[layer] for layer in self.layers]
 
     def set_scale(self, i: int, mean: Tensor, deviation: Tensor) -> None:
         """Standardise the features of scale `i` from now on."""

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pandas as pd
 from lightning import seed_everything
 
 from viad.atomic import replacing
+from viad.checkpoints import FOLDER, fingerprint
 from viad.learning import build, device_for, model_spec, save_model
 from viad.params import read_params
 from viad.records import environment, write_json
@@ -33,6 +35,7 @@ def main(category: str) -> None:
     outcome = fit(
         model, spec, samples, validation=params["validation"]["name"], patience=params["validation"]["patience"],
         seed=seed, device=device, log_folder=Path("plots") / dataset / "training" / category,
+        checkpoints=FOLDER / fingerprint({"category": category, **params}, _files(samples)),
     )  # fmt: skip
     with replacing(Path("models") / dataset / category) as out:
         save_model(model, spec, out)
@@ -40,3 +43,8 @@ def main(category: str) -> None:
         {**describe(outcome, spec), "seed": params["seed"], **environment(device.type)},
         Path("metrics") / dataset / "training" / f"{category}.json",
     )
+
+
+def _files(samples: pd.DataFrame) -> list[Path]:
+    """Every image and mask that training may read."""
+    return [Path(path) for path in sorted({*samples["image"], *samples["mask"]} - {""})]
