@@ -103,6 +103,34 @@ def test_training_twice_with_one_seed_saves_the_same_bytes(path, samples, tmp_pa
     assert first == second
 
 
+class Killed(BaseException):
+    """As good as a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_training_that_was_broken_off_ends_in_the_same_model(path, samples, tmp_path):
+    spec = _spec(path)
+    if spec.epochs == 1:
+        pytest.skip("one pass, nothing to go on from")
+    whole, _ = _fit(spec, samples, tmp_path / "whole")
+
+    def kill(*_):
+        if model.trainer.current_epoch == 1:
+            raise Killed
+
+    seed_everything(0, verbose=False)
+    model = learning.build(spec, "float32")
+    model.on_train_batch_end = kill
+    options = {"validation": "none", "patience": 1, "seed": 0, "device": CPU, "log_folder": tmp_path / "log"}
+    with pytest.raises(Killed):
+        training.fit(model, spec, samples, checkpoints=tmp_path / "checkpoints", **options)
+    resumed, _ = _fit(spec, samples, tmp_path)
+    assert not list((tmp_path / "checkpoints").glob("*"))
+    expected, state = whole.state_dict(), resumed.state_dict()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(state[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+
+
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_frozen_weights_are_not_saved_and_grey_works(path, samples, tmp_path):
     grey = samples.copy()

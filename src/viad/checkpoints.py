@@ -82,8 +82,28 @@ class Checkpoints(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Leave frozen backbones out: they have their own source."""
-        del trainer
         checkpoint["state_dict"] = trained_state(pl_module)
+        _between_epochs(checkpoint["loops"]["fit_loop"], trainer.current_epoch)
+
+
+def _between_epochs(loop: dict[str, Any], epoch: int) -> None:
+    """Have Lightning's counters say that `epoch` has not begun: they still count the batches of the one before it."""
+    for name, progress in loop.items():
+        if name == "epoch_progress":
+            for counts in (progress["total"], progress["current"]):
+                counts.update(dict.fromkeys(counts, epoch))
+        else:
+            _reset_current(progress)
+
+
+def _reset_current(progress: dict[str, Any]) -> None:
+    for key, value in progress.items():
+        if key == "current":
+            value.update(dict.fromkeys(value, 0))
+        elif key == "is_last_batch":
+            progress[key] = False
+        elif isinstance(value, dict):
+            _reset_current(value)
 
 
 def _forget_old(folder: Path) -> None:

@@ -113,6 +113,7 @@ def batches(
         SampleDataset(samples),
         batch_size=batch_size,
         sampler=order,
+        generator=torch.Generator(),  # else a loader draws from the global one whenever it starts
         collate_fn=_collate,
         # On a CPU the cores are busy with the network; decoding a small PNG takes a tenth of its time.
         num_workers=4 if on_gpu else 0,

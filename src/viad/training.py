@@ -157,6 +157,7 @@ def _quiet() -> None:
         "The number of training batches",
         "`isinstance.treespec, LeafSpec",
         "Checkpoint directory",
+        "The dirpath has changed",
     )
     for message in intended:
         warnings.filterwarnings("ignore", message=message)

@@ -81,7 +81,7 @@ class MSFlow(AnomalibModule):
 
     def on_train_start(self) -> None:
         """Measure the features' mean and variance in one pass over the training images."""
-        if not self.standardize:
+        if not self.standardize or self.trainer.current_epoch > 0:  # a resumed training has it from its checkpoint
             return
         for i, (mean, deviation) in enumerate(channel_statistics(self, self.model.pooled)):
             self.model.set_scale(i, mean, deviation)
