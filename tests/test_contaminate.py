@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from viad.errors import ConfigError
 from viad.seeds import generator
-from viad.stages.contaminate import Pool, _check_disjoint
+from viad.stages.contaminate import Pool, _check_disjoint, _told_masks
 
 COUNTS = {"crack": 30, "scratch": 20, "stain": 8, "doubtful": 12}
 
@@ -153,6 +153,26 @@ def test_unknown_source():
 def test_labelled_that_is_no_count(anomalies):
     with pytest.raises(ConfigError, match=r"supervision\.anomalies: .* is neither a count nor 'all'"):
         pool().labelled(anomalies)
+
+
+def test_labelled_of_one_type_leave_the_others_unseen():
+    found = pool().labelled(7, ["scratch"])
+    assert found["defect"].tolist() == ["scratch"] * 7
+    assert ids(pool().labelled("all", ["scratch"]))[:7] == ids(found)
+    with pytest.raises(
+        ConfigError, match=r"supervision\.defects: \['stain'\] are not in the pool, which has crack"
+    ):
+        pool().labelled(1, ["stain"])  # set apart
+    with pytest.raises(ConfigError, match=r"supervision\.anomalies: 21, but the pool has"):
+        pool().labelled(21, ["scratch"])
+
+
+def test_hidden_masks():
+    told = pd.DataFrame({"mask": ["a.png", "b.png"]})
+    assert _told_masks(told, {"masks": True}).tolist() == ["a.png", "b.png"]
+    assert told.assign(mask=_told_masks(told, {"masks": False}))["mask"].tolist() == ["", ""]
+    with pytest.raises(ConfigError, match=r"supervision\.masks"):
+        _told_masks(told, {"masks": "some"})
 
 
 def test_more_labelled_than_the_pool_has():

@@ -19,7 +19,8 @@ def _declared(stage):
 
 def _code(group):
     yamls = sorted((ROOT / "conf" / group).glob("*.yaml"))
-    return sorted({yaml.safe_load(path.read_text())["code"] for path in yamls})
+    codes = {yaml.safe_load(path.read_text())["code"] for path in yamls}
+    return sorted(code for code in codes if "$" not in code)  # external's is the user's folder
 
 
 # What a stage loads by name from the params, besides importing it: the module itself is a dep by `code`.

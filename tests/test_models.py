@@ -18,7 +18,7 @@ from viad.models.padim import Padim
 from viad.models.patchcore import Patchcore
 
 ROOT = Path(__file__).parents[1]
-MODELS = sorted((ROOT / "conf/model").glob("*.yaml"))
+MODELS = sorted(path for path in (ROOT / "conf/model").glob("*.yaml") if path.stem != "external")
 BACKBONE = yaml.safe_load((ROOT / "conf/backbone/random.yaml").read_text())
 CPU = torch.device("cpu")
 PARTS = {"pre_processor": False, "post_processor": False, "evaluator": False, "visualizer": False}

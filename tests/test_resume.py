@@ -56,8 +56,8 @@ def _train(folder):
     """The stage, in a process of its own that may be killed."""
     os.chdir(folder)
     torch.set_num_threads(1)
-    log = Path("log.txt").open("w")
-    os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
+    with Path("log.txt").open("w") as log:
+        os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
     from viad.stages.train import main
 
     main("mono")

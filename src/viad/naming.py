@@ -16,6 +16,8 @@ NOTED: tuple[tuple[str, Any, str], ...] = (
     ("contamination.ratio", 0, "noise{}"),
     ("contamination.source", "pool", "{}"),
     ("supervision.anomalies", 0, "labels{}"),
+    ("supervision.defects", [], "of_{}"),
+    ("supervision.masks", True, "unmasked"),
     ("validation.name", "none", "val_{}"),
     ("budget", "auto", "{}"),
     ("precision", "float32", "{}"),
@@ -30,7 +32,7 @@ def experiment_name(params: Mapping[str, Any]) -> str:
         parts.append(f"{shift}{_plain(params.get('shift.severity', ''))}")
     for key, default, form in NOTED:
         value = params.get(key, default)
-        if value != default:
+        if value != default and str(value) != str(default):  # DVC's table gives a list as text
             parts.append(form.format(_plain(value)))
     parts.append(f"s{_plain(params['seed'])}")
     # Git allows neither blanks nor colons in a ref.

@@ -23,6 +23,7 @@ from viad.errors import DataError
 
 THIRDS = {0: "", 1: "doubtful_33", 2: "doubtful_67", 3: "defective"}
 IMAGES = 2624
+CERTAIN = 3  # thirds of defect probability
 
 
 def publish(out: Path, source: dict[str, Any]) -> None:
@@ -57,7 +58,8 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
             sample=Path(path).stem,
             image=raw / path,
             label=int(thirds != 0),
-            defect=THIRDS[thirds],
+            # The pooled literature takes the cell type for the kind of anomaly.
+            defect=kind if category == "cells" and thirds == CERTAIN else THIRDS[thirds],
             split=split or None,
             domain=kind,
         )

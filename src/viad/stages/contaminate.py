@@ -6,6 +6,7 @@ from the back, so that the sets are nested (5 % lies inside 10 %) and disjoint, 
 condition moves an image that another one uses.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def main(category: str) -> None:
     )
     train = samples[samples["split"] == "train"]
     noise = pool.contamination(params["contamination"], len(train))
-    labelled = pool.labelled(params["supervision"]["anomalies"])
+    labelled = pool.labelled(**_supervision(params["supervision"]))
     _check_disjoint(noise, labelled)
     validation = pool.validation(one_of("validation", params["validation.name"], VALIDATIONS))
     normals = samples[samples["split"] == "val"]
@@ -50,7 +51,7 @@ def main(category: str) -> None:
         [
             train,
             noise.assign(split="train", train_label=NORMAL),
-            labelled.assign(split="train", train_label=ANOMALOUS),
+            labelled.assign(split="train", train_label=ANOMALOUS, mask=_told_masks(labelled, params["supervision"])),
             normals,
             validation.assign(split="val"),
         ]
@@ -92,21 +93,30 @@ class Pool:
             )
         return stock[len(stock) - count :]
 
-    def labelled(self, anomalies: int | str) -> pd.DataFrame:
+    def labelled(self, anomalies: int | str, defects: Sequence[str] = ()) -> pd.DataFrame:
         """The first `anomalies` of the pool, or all of them.
 
+        Args:
+            anomalies: a count, or 'all'.
+            defects: the types they are taken from; none means all types. With one type, the
+                others stay unseen: the 'hard' setting of open-set supervised detection.
+
         Raises:
-            ConfigError: not a count or 'all', or more than the pool has.
+            ConfigError: not a count or 'all', an unknown type, or more than the pool has.
         """
-        count = len(self.free) if anomalies == "all" else anomalies
+        if unknown := set(defects) - set(self.free["defect"]):
+            known = ", ".join(sorted(set(self.free["defect"])))
+            raise ConfigError(f"supervision.defects: {sorted(unknown)} are not in the pool, which has {known}.")
+        stock = self.free[self.free["defect"].isin(defects)] if defects else self.free
+        count = len(stock) if anomalies == "all" else anomalies
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise ConfigError(f"supervision.anomalies: {anomalies!r} is neither a count nor 'all'.")
-        if count > len(self.free):
+        if count > len(stock):
             raise ConfigError(
-                f"supervision.anomalies: {count}, but the pool has {len(self.free)} beside those reserved for "
+                f"supervision.anomalies: {count}, but the pool has {len(stock)} beside those reserved for "
                 "validation. Lower it or raise dataset.split.pool_anomalies."
             )
-        return self.free[:count]
+        return stock[:count]
 
     def validation(self, name: str) -> pd.DataFrame:
         """The anomalies that early stopping may look at.
@@ -122,6 +132,19 @@ class Pool:
                    "Name the types to keep out of test, as -S 'dataset.split.pool_defects=[TYPE]'.")
             )  # fmt: skip
         return chosen
+
+
+def _supervision(wanted: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(wanted["defects"], list):
+        raise ConfigError(
+            f"supervision.defects: {wanted['defects']!r} is no list. Write -S 'supervision.defects=[TYPE]'."
+        )
+    return {"anomalies": wanted["anomalies"], "defects": wanted["defects"]}
+
+
+def _told_masks(labelled: pd.DataFrame, wanted: dict[str, Any]) -> pd.Series | str:
+    """The masks of labelled anomalies, or none where training may know image labels only."""
+    return labelled["mask"] if one_of("supervision.masks", wanted["masks"], (True, False)) else ""
 
 
 def _check_disjoint(noise: pd.DataFrame, labelled: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from viad.atomic import replacing
 from viad.cost import footprint, measure_latency, score_batch
 from viad.datamodule import batches
 from viad.errors import DataError
+from viad.external import External
 from viad.learning import device_for, load_model
 from viad.maps import Recipe, write_recipe
 from viad.params import read_params
@@ -37,17 +39,19 @@ def main(category: str) -> None:
     start = time.perf_counter()
     with replacing(Path("predictions") / dataset / category) as out:
         out.mkdir()
-        scores = np.concatenate(list(_score(model, rows, device, out / "maps.npy", category)))
+        if isinstance(model, External):
+            scores = model.predictions(category, rows, recipe, out / "maps.npy")
+        else:
+            scores = np.concatenate(list(_score(model, rows, device, out / "maps.npy", category)))
         seconds = time.perf_counter() - start
         write_scores(rows["sample"], scores, out)
         write_recipe(recipe, out)
-    cost = {
-        "images_per_second": round(len(rows) / seconds, 2),
-        **measure_latency(model, recipe, rows["image"].tolist(), device),
-        **footprint(model, Path("models") / dataset / category, device),
-        **environment(device.type),
-    }
-    write_json(cost, Path("metrics") / dataset / "cost" / f"{category}.json")
+    cost: dict[str, Any] = {}
+    if not isinstance(model, External):  # nothing was computed here, so nothing has a cost
+        cost |= {"images_per_second": round(len(rows) / seconds, 2)}
+        cost |= measure_latency(model, recipe, rows["image"].tolist(), device)
+        cost |= footprint(model, Path("models") / dataset / category, device)
+    write_json({**cost, **environment(device.type)}, Path("metrics") / dataset / "cost" / f"{category}.json")
 
 
 def _rows(contaminated: Path, shifted: Path) -> pd.DataFrame:
