@@ -22,6 +22,7 @@ def main() -> int:
     compose = commands.add_parser("params", help="compose conf/ into params.yaml, as `dvc exp run` does")
     compose.add_argument("overrides", nargs="*", help="such as model=msflow image_size=512")
     commands.add_parser("name", help="give experiments with random names ones that say what they are")
+    commands.add_parser("collect", help="keep the experiments that DVC knows here in docs/experiments.csv")
     commands.add_parser("docs", help="write the generated tables of README.md and docs/ anew")
     arguments = parser.parse_args()
     try:
@@ -29,6 +30,10 @@ def main() -> int:
             print(_results())
         elif arguments.command == "docs":
             refresh_docs()
+        elif arguments.command == "collect":
+            from viad.experiments import FILE, collect
+
+            print(f"{collect()} rows into {FILE}")
         elif arguments.command == "name":
             from viad.naming import rename_all
 
@@ -63,18 +68,26 @@ def refresh_docs() -> None:
     Raises:
         ConfigError: there are no results yet.
     """
+    from viad.experiments import read_experiments
+    from viad.model_tables import contamination_table, models_table, supervision_table
     from viad.shifts import severity_table
 
+    experiments = read_experiments()
     _fill(Path("README.md"), _results())
     _fill(Path("docs/shifts.md"), severity_table())
+    tables = (models_table(experiments), supervision_table(experiments), contamination_table(experiments))
+    _fill(Path("docs/models.md"), *tables)
 
 
-def _fill(path: Path, generated: str) -> None:
-    """Replace what stands between the markers of a Markdown file."""
-    text = path.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN, 1)
+def _fill(path: Path, *generated: str) -> None:
+    """Replace what stands between the pairs of markers in a Markdown file, in their order."""
+    done, rest = "", path.read_text(encoding="utf-8")
+    for part in generated:
+        head, rest = rest.split(BEGIN, 1)
+        done += f"{head}{BEGIN}\n{part}{END}"
+        rest = rest.split(END, 1)[1]
     with replacing(path) as aside:
-        aside.write_text(f"{head}{BEGIN}\n{generated}{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+        aside.write_text(done + rest, encoding="utf-8")
 
 
 def _results() -> str:

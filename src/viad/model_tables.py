@@ -1,0 +1,91 @@
+"""Tables of docs/models.md, from the collected experiments."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+CONF = Path("conf/model")
+CATEGORIES = ("mono", "poly")
+METRICS = {"image_auroc": "AUROC", "pg2": "PG2", "pb2": "PB2"}
+PLAIN = {  # the conditions of the table of all models
+    "dataset.name": "elpv", "backbone.name": "efficientnet_lite0", "image_size": 256, "color": "rgb",
+    "protocol": "study", "shift.name": "none", "contamination.ratio": 0, "validation.name": "none", "seed": 3341,
+    "training.budget": "small",
+}  # fmt: skip
+
+
+def models_table(experiments: pd.DataFrame) -> str:
+    """A row a model on ELPV with the small budget; a model that was not run says what it needs."""
+    head = ["model", "learning type"]
+    head += [f"{metric} {category}" for category in CATEGORIES for metric in METRICS.values()]
+    head += ["training, s", "latency, ms", "memory, MB"]
+    rows = []
+    for path in sorted(CONF.glob("*.yaml")):
+        model = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.stem == "external":
+            continue
+        labels = 10 if model["learning_type"] == "supervised" else 0
+        runs = _where(experiments, PLAIN | {"model.name": model["name"], "supervision.anomalies": labels})
+        cells = [_one(runs, category, metric) for category in CATEGORIES for metric in METRICS]
+        costs = ("training.train_seconds", "latency_p50_ms", "peak_memory_megabytes")
+        cells += [_mean(runs, cost) for cost in costs] if len(runs) else [model.get("needs", "not run"), "", ""]
+        rows.append([model["name"], model["learning_type"].replace("_", "-"), *cells])
+    return _markdown(head, rows)
+
+
+def supervision_table(experiments: pd.DataFrame) -> str:
+    """AUROC on pooled ELPV by model and number of labelled anomalies, mean and range over the seeds."""
+    runs = _where(experiments, {"dataset.name": "elpv_pooled"})
+    rows = [
+        [model, str(labels), str(len(group)), _spread(group["image_auroc"])]
+        for (model, labels), group in runs.groupby(["model.name", "supervision.anomalies"])
+    ]
+    return _markdown(["model", "labelled anomalies", "seeds", "AUROC (lowest to highest)"], rows)
+
+
+def contamination_table(experiments: pd.DataFrame) -> str:
+    """AUROC by model and category without and with contamination, and what it loses."""
+    plain = {k: v for k, v in PLAIN.items() if k not in ("dataset.name", "contamination.ratio")}
+    runs = _where(experiments, plain | {"contamination.source": "pool"})
+    rows = []
+    for (dataset, category), group in runs.groupby(["dataset.name", "category"]):
+        for model, of_model in group.groupby("model.name"):
+            value = of_model.set_index("contamination.ratio")["image_auroc"]
+            for ratio in sorted(value.index):
+                if ratio > 0 and 0 in value.index:
+                    numbers = [f"{x:.3f}" for x in (value[0], value[ratio], value[0] - value[ratio])]
+                    rows.append([dataset, category, model, f"{ratio:.0%}", *numbers])
+    return _markdown(["dataset", "category", "model", "contamination", "AUROC clean", "AUROC", "loss"], rows)
+
+
+def _where(experiments: pd.DataFrame, conditions: dict[str, Any]) -> pd.DataFrame:
+    for key, value in conditions.items():
+        if key in experiments:
+            # Read from a file, 'all' and 10 share a column of text.
+            experiments = experiments[experiments[key].astype(str).str.removesuffix(".0") == str(value)]
+    return experiments
+
+
+def _one(runs: pd.DataFrame, category: str, metric: str) -> str:
+    found = runs[runs["category"] == category] if len(runs) else runs
+    if not len(found):
+        return ""
+    value, low, high = (float(found[f"{metric}{end}"].iloc[0]) for end in ("", "_low", "_high"))
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _mean(runs: pd.DataFrame, column: str) -> str:
+    return f"{runs[column].astype(float).mean():.0f}"
+
+
+def _spread(values: pd.Series) -> str:
+    values = values.astype(float)
+    return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
+
+
+def _markdown(head: list[str], rows: Iterable[list[Any]]) -> str:
+    lines = [f"| {' | '.join(head)} |", "| --- |" + " --- |" * (len(head) - 1)]
+    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)]) + "\n"
