@@ -159,9 +159,7 @@ def test_labelled_of_one_type_leave_the_others_unseen():
     found = pool().labelled(7, ["scratch"])
     assert found["defect"].tolist() == ["scratch"] * 7
     assert ids(pool().labelled("all", ["scratch"]))[:7] == ids(found)
-    with pytest.raises(
-        ConfigError, match=r"supervision\.defects: \['stain'\] are not in the pool, which has crack"
-    ):
+    with pytest.raises(ConfigError, match=r"supervision\.defects: \['stain'\] are not in the pool, which has crack"):
         pool().labelled(1, ["stain"])  # set apart
     with pytest.raises(ConfigError, match=r"supervision\.anomalies: 21, but the pool has"):
         pool().labelled(21, ["scratch"])

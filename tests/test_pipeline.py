@@ -7,7 +7,10 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
+
+from viad.maps import Recipe, render
 
 TINY = [
     "dataset=synthetic", "dataset.categories=[texture]", "dataset.source.size=128", "dataset.source.train_normals=10",
@@ -172,6 +175,78 @@ def test_every_other_option_at_once(fresh):
     told = pd.read_csv(fresh.folder / "data/contaminated/synthetic/texture/samples.csv")
     assert (told["train_label"][told["split"] == "train"] == 1).sum() == 2
     assert set(told["defect"][(told["split"] == "val") & (told["label"] == 1)]) == {"foreign"}
+
+
+def test_predictions_made_elsewhere_are_measured_like_a_models_own(fresh, tmp_path):
+    ours = fresh.folder / "predictions/synthetic/texture"
+    summary, rows = _json(fresh, "metrics/summary.json"), pd.read_csv(ours / "scores.csv", dtype={"sample": str})
+    theirs = tmp_path / "theirs/texture"
+    (theirs / "maps").mkdir(parents=True)
+    rows.sample(frac=1, random_state=0).to_csv(theirs / "scores.csv", index=False)
+    recipe = Recipe(**_json(fresh, "predictions/synthetic/texture/recipe.json"))
+    for sample, one in zip(rows["sample"], render(np.load(ours / "maps.npy"), recipe), strict=True):
+        file = theirs / f"maps/{sample}.npy"  # a sample of this dataset is a path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, one)
+    external = ["model=external", f"model.path={theirs.parent}"]
+    _experiment(fresh, *external)
+    for name, value in _json(fresh, "metrics/summary.json").items():
+        assert value == pytest.approx(summary[name], abs=1e-4), name
+    assert "latency_p50_ms" not in _json(fresh, "metrics/cost.json")
+    (theirs / "scores.csv").write_text("sample,score\nsomebody,1\n")
+    output = _experiment(fresh, *external, check=False)
+    assert "images have no score" in output
+    assert "1 scores belong to no image: somebody" in output
+
+
+TOY = '''
+import torch
+from anomalib import LearningType
+from anomalib.data import InferenceBatch
+from anomalib.models import AnomalibModule
+
+
+class Brightness(AnomalibModule):
+    """Scores by the distance of each pixel from the mean training image."""
+
+    def __init__(self, weight, **options):
+        super().__init__(**options)
+        self.model, self.weight, self.count = torch.nn.Linear(1, 1), weight, 0
+        self.register_buffer("mean", torch.zeros(3, 64, 64))
+
+    trainer_arguments, learning_type = {"max_epochs": 1}, LearningType.ONE_CLASS
+
+    def configure_optimizers(self):
+        return None
+
+    def training_step(self, batch, *_):
+        self.count += len(batch.image)
+        self.mean += batch.image.sum(dim=0)
+        return torch.tensor(0.0, requires_grad=True)
+
+    def on_train_end(self):
+        self.mean /= self.count
+
+    def forward(self, images):
+        distance = self.weight * (self.pre_processor(images) - self.mean).abs().mean(dim=1, keepdim=True)
+        return InferenceBatch(pred_score=distance.amax(dim=(1, 2, 3)), anomaly_map=distance)
+'''
+
+
+def test_a_new_model_is_one_module_and_one_yaml(fresh):
+    (fresh.folder / "src/viad/models/brightness.py").write_text(TOY)
+    small = {"strides": [], "epochs": 1, "batch_size": 4, "args": {"weight": 2.0}}
+    model = {"name": "brightness", "code": "src/viad/models/brightness.py", "learning_type": "one_class"}
+    model |= {"class_path": "viad.models.brightness.Brightness", "small": small, "paper": small}
+    (fresh.folder / "conf/model/brightness.yaml").write_text(yaml.safe_dump(model))
+    try:
+        assert _stages_run(_experiment(fresh, "model=brightness")) == {"train", "predict", "evaluate", "summarize"}
+        assert 0 < _json(fresh, "metrics/summary.json")["image_auroc"] <= 1
+        changed = fresh.stdout("git", "status", "--short", "--", "src", "conf", "dvc.yaml").split()
+        assert changed == ["??", "conf/model/brightness.yaml", "??", "src/viad/models/brightness.py"]
+    finally:
+        (fresh.folder / "src/viad/models/brightness.py").unlink()
+        (fresh.folder / "conf/model/brightness.yaml").unlink()
 
 
 @pytest.mark.parametrize(

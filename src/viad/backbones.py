@@ -59,6 +59,15 @@ def _random(pretrained: bool = False, **options: Any) -> nn.Module:  # noqa: FBT
         return timm.create_model("tf_efficientnet_lite0", pretrained=False, **_plain(options))
 
 
+def _random_vit(pretrained: bool = False, **options: Any) -> nn.Module:  # noqa: FBT001, FBT002  # timm's signature
+    """The same of a vision transformer: DINOv2's layout (14 px patches, register tokens, 12 blocks), but narrow."""
+    del pretrained
+    narrow = {"img_size": 70, "embed_dim": 32, "num_heads": 2, "init_values": None}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return timm.create_model("vit_small_patch14_reg4_dinov2", pretrained=False, **narrow, **_plain(options))
+
+
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
     """What timm passes to an entry point, without what describes pretrained weights."""
     return {k: v for k, v in options.items() if not k.startswith("pretrained_cfg") and k != "cache_dir"}
@@ -67,6 +76,7 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
 for _name in EMBEDDED:
     _register(_name, _lite(_name))
 _register("random", _random)
+_register("random_vit", _random_vit)
 
 
 def _packaged_file(name: str) -> Path:

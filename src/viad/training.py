@@ -82,6 +82,7 @@ def fit(
         ConfigError: early stopping, and the model does not measure what is to be watched.
     """
     if spec.epochs == 0:  # predictions made elsewhere
+        log_folder.mkdir(parents=True, exist_ok=True)
         return Outcome(0.0, 0, "none")
     _quiet()
     saved = Checkpoints(checkpoints, log_folder)

@@ -152,7 +152,9 @@ class MSFlowModel(nn.Module):
         """Outputs z, shaped like the features, and the log-determinant (B,) of the whole flow."""
         log_det = features[0].new_zeros(len(features[0]))
         outputs = []
-        for x, blocks in zip(features, cast("list[nn.ModuleList]", list(self.parallel)), strict=True):
+        for feature, blocks in zip(features, cast("list[nn.ModuleList]", list(self.parallel)), strict=True):
+            # Channels last: so the channel norms read memory in order, and CPU convolutions run faster.
+            x = feature.contiguous(memory_format=torch.channels_last)
             condition = positional_encoding(*x.shape[-2:]).to(x).expand(len(x), -1, -1, -1)
             for block in blocks:
                 (x,), jacobian = block([x], [condition])  # the flow's state
@@ -248,9 +250,19 @@ def _coupling(channels: int) -> AllInOneBlock:
     )
 
 
+class _ConditionedConv(nn.Conv2d):
+    """A convolution of (x, condition) that convolves the condition once: it is the same for all images of a batch."""
+
+    def forward(self, joined: Tensor) -> Tensor:
+        own = joined.shape[1] - CONDITION_CHANNELS
+        x, condition = joined[:, :own], joined[:1, own:]
+        constant = F.conv2d(condition, self.weight[:, own:], self.bias, padding=1)
+        return F.conv2d(x, self.weight[:, :own], padding=1) + constant
+
+
 def _subnet(inputs: int, outputs: int) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(inputs, inputs, 3, padding=1),
+        _ConditionedConv(inputs, inputs, 3, padding=1),
         _ChannelNorm(inputs),
         nn.ReLU(),
         nn.Conv2d(inputs, outputs, 3, padding=1),

@@ -41,7 +41,7 @@ class PatchFeatures(TimmFeatureExtractor):
     ) -> None:  # fmt: skip
         super().__init__(backbone, list(layers), pre_trained=pre_trained)
         self.eval()
-        self.per_layer, self.dimensions = per_layer, dimensions
+        self.per_layer, self.dimensions, self.out_dims = per_layer, dimensions, [dimensions]
         self._outputs: list[Tensor] = []
         self._from_blocks = blocks is not None
         if blocks is not None:
