@@ -30,8 +30,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install  ## PatchCore against anomalib's own, in one run
+bench: install  ## PatchCore against anomalib's own, and MSFlow with and without cached features
 	$(BIN)/python bench/patchcore.py
+	$(BIN)/python bench/msflow.py
 
 params: install  ## conf/ composed into params.yaml
 	viad params

@@ -2,12 +2,14 @@
 
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from viad.errors import ConfigError
+from viad.samples import read_samples, write_samples
 from viad.seeds import generator
-from viad.stages.contaminate import Pool, _check_disjoint, _told_masks
+from viad.stages.contaminate import Pool, _check_disjoint, _told_masks, main
 
 COUNTS = {"crack": 30, "scratch": 20, "stain": 8, "doubtful": 12}
 
@@ -188,3 +190,26 @@ def test_validation_without_anomalies_of_the_kind():
 def test_type_named_as_natural_noise_and_set_apart_has_one_use():
     one = pool(pool_defects=["doubtful"])
     assert not set(ids(one.natural)) & set(ids(one.apart))
+
+
+def test_contamination_comes_without_its_masks(tmp_path, monkeypatch):
+    normals = pd.DataFrame({"sample": [f"n{i}" for i in range(20)], "label": 0, "defect": "", "split": "train"})
+    table = pd.concat([normals, rows().assign(split="pool")], ignore_index=True)
+    table = table.assign(image="i.png", mask=["" if label == 0 else "m.png" for label in table["label"]])
+    table = table.assign(train_label=table["label"], group="", domain="")
+    write_samples(table, tmp_path / "data/resized/toy/mono")
+    params = {
+        "dataset": {"name": "toy", "natural_noise": [], "split": {"pool_defects": [], "val_anomalies": 0.0}},
+        "contamination": {"ratio": 0.2, "source": "pool"},
+        "supervision": {"anomalies": 3, "defects": [], "masks": True},
+        "validation": {"name": "none"},
+        "seed": 1,
+    }
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    monkeypatch.chdir(tmp_path)
+    main("mono")
+    told = read_samples(tmp_path / "data/contaminated/toy/mono")
+    hidden = told[(told["label"] == 1) & (told["train_label"] == 0)]
+    assert len(hidden) == 5
+    assert set(hidden["mask"]) == {""}
+    assert told[told["train_label"] == 1]["mask"].tolist() == ["m.png"] * 3

@@ -177,6 +177,19 @@ def test_every_other_option_at_once(fresh):
     assert set(told["defect"][(told["split"] == "val") & (told["label"] == 1)]) == {"foreign"}
 
 
+def test_experiments_are_kept_for_the_docs(fresh):
+    fresh.run("viad", "collect")
+    table = pd.read_csv(fresh.folder / "docs/experiments.csv").set_index(["experiment", "category"])
+    row = table.loc[("patchcore-synthetic-64-random-s3341", "texture")]
+    quality = _json(fresh, "metrics/synthetic/texture.json")
+    assert row["image_auroc"] == pytest.approx(quality["image_auroc"], rel=1e-5)
+    assert [row["pg2_low"], row["pg2_high"]] == pytest.approx(quality["intervals"]["pg2"], rel=1e-5)
+    assert row["training.budget"] == "small"
+    before = len(table)
+    fresh.run("viad", "collect")
+    assert len(pd.read_csv(fresh.folder / "docs/experiments.csv")) == before
+
+
 def test_predictions_made_elsewhere_are_measured_like_a_models_own(fresh, tmp_path):
     ours = fresh.folder / "predictions/synthetic/texture"
     summary, rows = _json(fresh, "metrics/summary.json"), pd.read_csv(ours / "scores.csv", dtype={"sample": str})

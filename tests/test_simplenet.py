@@ -85,7 +85,7 @@ def test_normals_and_noise_share_one_batch_norm(module):
     (joint,) = seen
     torch.testing.assert_close(joint[:10], module.model.adapted(patches))
     noise = joint[10:] - joint[:10]
-    assert 3 < float(noise.std()) < 7  # 5, of 60 values
+    assert 3 < noise.std().item() < 7  # 5, of 60 values
 
 
 def test_a_step_takes_distinct_patches_of_the_batch(module):

@@ -6,29 +6,32 @@ together: in every coupling, a scale's subnet also sees its neighbours.
 anomalib's couplings and permutations, behind any timm backbone; anomalib has EfficientNet-B5 from
 torchvision alone. What differs from anomalib: the log-determinant is each image's own (anomalib adds up the
 batch's, which weighs it by the batch size), and the map is the paper's, mean z^2 at the finest scale
-(anomalib multiplies the scales). As in the authors' code, images are made smaller by taking every
-second and fourth pixel. The paper's features are those of EfficientNet-B5's last stage but one, of 304
-channels, which timm does not hand out: `drop_last_stage` leaves out the last.
+(anomalib multiplies the scales). Features are resized to their neighbour's grid and not by two, so that
+any image size fits; at the sizes that anomalib takes, both are the same. As in the authors' code, images are
+made smaller by taking every second and fourth pixel. The paper's features are those of EfficientNet-B5's
+last stage but one, of 304 channels, which timm does not hand out: `drop_last_stage` leaves out the last.
+`standardize` (not in the paper) scales features to unit variance, so that few epochs suffice; the paper's
+settings leave it off.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, cast
 
 import torch
 from anomalib.data import Batch, InferenceBatch
 from anomalib.models.components import TimmFeatureExtractor
 from anomalib.models.image import Csflow as AnomalibCsflow
-from anomalib.models.image.csflow.torch_model import ParallelGlowCouplingLayer, ParallelPermute
+from anomalib.models.image.csflow.torch_model import CrossConvolutions, ParallelGlowCouplingLayer, ParallelPermute
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam, Optimizer
 
 from viad.errors import ConfigError
+from viad.models.statistics import channel_statistics
 
 SCALES = 3
 CLAMP = 3.0  # alpha: how far a coupling can stretch, exp(3) at most
-LEARNING_RATE, WEIGHT_DECAY, BETAS, EPSILON = 2e-4, 1e-5, (0.5, 0.9), 1e-4
+WEIGHT_DECAY, BETAS, EPSILON = 1e-5, (0.5, 0.9), 1e-4
 OUTPUT_LIMIT = 1e6
 
 
@@ -43,11 +46,12 @@ class Csflow(AnomalibCsflow):
         learning_rate: of Adam.
         drop_last_stage: of an EfficientNet whose layer is blocks.6, take the stage before it, blocks.5. Other
             backbones keep their layer.
+        standardize: scale features to zero mean and unit variance over the training images.
         pre_trained: load the backbone's weights.
         options: as for anomalib's module; the pre-processor tells the images' size.
 
     Raises:
-        ConfigError: not one layer, or an image size at which the scales' grids are not halves of each other.
+        ConfigError: not one layer, or an image size of which a transformer's patches do not tile the quarter.
     """
 
     MAP_INTERPOLATION = "bilinear"
@@ -56,21 +60,31 @@ class Csflow(AnomalibCsflow):
 
     def __init__(
         self, backbone: str, layers: Sequence[str], *, cross_conv_hidden_channels: int, n_coupling_blocks: int,
-        learning_rate: float, drop_last_stage: bool, pre_trained: bool = True, **options: Any,
+        learning_rate: float, drop_last_stage: bool, standardize: bool, pre_trained: bool = True, **options: Any,
     ) -> None:  # fmt: skip
         super(AnomalibCsflow, self).__init__(**options)  # anomalib's own downloads its backbone
         if len(layers) != 1:
             raise ConfigError(f"model csflow takes one layer, not {len(layers)}: give one stride in its yaml.")
         extractor = ThreeScales(backbone, list(layers), pre_trained=pre_trained)
+        multiple = getattr(extractor, "patch_size", 0) << (SCALES - 1)  # only transformers have patches
+        if multiple and any(side % multiple for side in self.input_size):
+            raise ConfigError(f"model csflow sees images at a quarter of image_size too: set a multiple of {multiple}.")
         if drop_last_stage:
             extractor.drop_last_stage()
-        self.model = CsflowModel(extractor.eval(), self.input_size, cross_conv_hidden_channels, n_coupling_blocks)
-        self.learning_rate = learning_rate
+        self.model = CsflowModel(extractor.eval(), cross_conv_hidden_channels, n_coupling_blocks)
+        self.learning_rate, self.standardize = learning_rate, standardize
 
     def configure_optimizers(self) -> Optimizer:
         """Adam as the paper has it, at a constant rate."""
         parameters = self.model.flow.parameters()
         return Adam(parameters, lr=self.learning_rate, eps=EPSILON, weight_decay=WEIGHT_DECAY, betas=BETAS)
+
+    def on_train_start(self) -> None:
+        """Measure the features' mean and deviation in one pass over the training images."""
+        if not self.standardize or self.trainer.current_epoch > 0:  # a resumed training has it from its checkpoint
+            return
+        for i, (mean, deviation) in enumerate(channel_statistics(self, self.model.features)):
+            self.model.mean[i], self.model.deviation[i] = mean, deviation
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Tensor:
         """Negative log-likelihood per dimension of a batch."""
@@ -95,8 +109,8 @@ class ThreeScales(TimmFeatureExtractor):
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Features (B, D, h_i, w_i) of images (B, C, H, W)."""
-        height, width = inputs.shape[-2:]
-        sizes = [(height >> scale, width >> scale) for scale in range(SCALES)]
+        # Rounded up like a convolution's grid, so that each scale's is half the one before, rounded up.
+        sizes = [tuple(-(-side >> scale) for side in inputs.shape[-2:]) for scale in range(SCALES)]
         images = [inputs, *(F.interpolate(inputs, size=size) for size in sizes[1:])]
         return {str(scale): super(ThreeScales, self).forward(x)[self.layers[0]] for scale, x in enumerate(images)}
 
@@ -114,29 +128,28 @@ class CsflowModel(nn.Module):
 
     Args:
         extractor: gives the three scales.
-        input_size: (height, width) of the images.
         hidden_channels, blocks: of the flow.
-
-    Raises:
-        ConfigError: the scales' grids are not halves of each other.
     """
 
-    def __init__(self, extractor: ThreeScales, input_size: tuple[int, int], hidden_channels: int, blocks: int) -> None:
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, extractor: ThreeScales, hidden_channels: int, blocks: int) -> None:
         super().__init__()
         self.feature_extractor = extractor.requires_grad_(requires_grad=False)
-        with torch.no_grad():
-            grids = [tuple(x.shape[-2:]) for x in extractor(torch.zeros(1, 3, *input_size)).values()]
-        if any(side != 2 * half for a, b in pairwise(grids) for side, half in zip(a, b, strict=True)):
-            stride = input_size[0] // grids[0][0]
-            raise ConfigError(
-                f"model csflow halves its grid twice, but image_size {input_size[0]} gives grids of {grids}. "
-                f"Set image_size to a multiple of {stride * 2 ** (SCALES - 1)}."
-            )
-        self.flow = CrossScaleFlow(extractor.out_dims[0], hidden_channels, blocks)
+        channels = extractor.out_dims[0]
+        self.flow = CrossScaleFlow(channels, hidden_channels, blocks)
+        self.register_buffer("mean", torch.zeros(SCALES, channels))
+        self.register_buffer("deviation", torch.ones(SCALES, channels))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Features (B, D, h, w) of each scale, of normalised images (B, C, H, W)."""
+        return list(self.feature_extractor(images).values())
 
     def transform(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Of normalised images (B, C, H, W): z (B, D, h, w) of each scale and the log-determinant (B,)."""
-        return cast("tuple[list[Tensor], Tensor]", self.flow(list(self.feature_extractor(images).values())))
+        scales = zip(self.features(images), self.mean[..., None, None], self.deviation[..., None, None], strict=True)
+        return cast("tuple[list[Tensor], Tensor]", self.flow([(x - mean) / deviation for x, mean, deviation in scales]))
 
     def forward(self, images: Tensor) -> InferenceBatch:
         """Scores (B,) and maps (B, 1, h, w) at the finest scale of normalised images (B, C, H, W)."""
@@ -151,8 +164,7 @@ class CrossScaleFlow(nn.Module):
         dims = [(channels, 1, 1)] * SCALES  # the sizes of the grids play no part
         self.permutations = nn.ModuleList(ParallelPermute(dims, seed=i) for i in range(blocks))
         self.couplings = nn.ModuleList(
-            _Coupling(dims, {"channels_hidden": hidden_channels, "kernel_size": 5 if i == blocks - 1 else 3}, CLAMP)
-            for i in range(blocks)
+            _Coupling(dims, hidden_channels, 5 if i == blocks - 1 else 3) for i in range(blocks)
         )
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -164,8 +176,30 @@ class CrossScaleFlow(nn.Module):
         return features, log_det
 
 
+class _Subnets(CrossConvolutions):
+    """anomalib's subnets, for grids of any size."""
+
+    def forward(self, *halves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        first_layers = (self.conv_scale0_0, self.conv_scale1_0, self.conv_scale2_0)
+        fine, middle, coarse = (self.leaky_relu(conv(x)) for conv, x in zip(first_layers, halves, strict=True))
+        out0 = self.conv_scale0_1(fine) + self.up_conv10(_resize(middle, fine))
+        out1 = self.conv_scale1_1(middle) + self.down_conv01(fine) + self.up_conv21(_resize(coarse, middle))
+        out2 = self.conv_scale2_1(coarse) + self.down_conv12(middle)
+        return out0 * self.gamma0, out1 * self.gamma1, out2 * self.gamma2
+
+
+def _resize(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear")
+
+
 class _Coupling(ParallelGlowCouplingLayer):
     """anomalib's coupling, with the log-determinant of each image."""
+
+    def __init__(self, dims_in: list[tuple[int, int, int]], hidden_channels: int, kernel_size: int) -> None:
+        subnet = {"channels_hidden": hidden_channels, "kernel_size": kernel_size}
+        super().__init__(dims_in, subnet, CLAMP)
+        self.cross_convolution1 = _Subnets(self.split_len1, self.split_len2 * 2, **subnet)
+        self.cross_convolution2 = _Subnets(self.split_len2, self.split_len1 * 2, **subnet)
 
     def forward(self, xs: list[Tensor], *, rev: bool = False, jac: bool = True) -> tuple[list[Tensor], Tensor]:
         del rev, jac

@@ -1,8 +1,8 @@
 """SimpleNet (Liu et al., "SimpleNet: A Simple Network for Image Anomaly Detection and Localization", CVPR 2023).
 
-Written from the paper's formulas. A linear adaptor takes frozen patch features q; Gaussian noise
+An implementation from the method's formulas. A linear adaptor takes frozen patch features q; Gaussian noise
 added to them makes anomalous ones; a small discriminator tells the two apart with a truncated L1
-loss (eq. 5), D(q) >= th for normal and D(q + noise) <= -th for anomalous ones. At inference there is
+loss, D(q) >= th for normal and D(q + noise) <= -th for anomalous ones. At inference there is
 no noise, and a patch scores -D(q).
 
 Choices: the last epoch (the authors keep the best one on the test set), no centre crop, Adam for both
@@ -26,7 +26,7 @@ from torch.optim import Adam
 from viad.models.patch_embedding import PatchFeatures
 from viad.models.statistics import channel_statistics
 
-THRESHOLD = 0.5  # th of eq. 5
+THRESHOLD = 0.5  # th
 WEIGHT_DECAY = 1e-5
 SLOPE = 0.2  # of the leaky ReLU
 
@@ -164,7 +164,7 @@ def _rows(patches: Tensor) -> Tensor:
 
 
 def truncated_loss(normal: Tensor, anomalous: Tensor) -> Tensor:
-    """Eq. 5, each of its two terms averaged: how far outputs stay from th (normal) and from -th (anomalous).
+    """The truncated L1 loss, each of its two terms averaged: how far outputs fall short of th and exceed -th.
 
     Args:
         normal: the discriminator's outputs (P,) for normal patches.

@@ -1,9 +1,9 @@
 """SoftPatch (Jiang et al., "SoftPatch: Unsupervised Anomaly Detection with Noisy Data", NeurIPS 2022).
 
-Written from the paper's formulas. PatchCore's memory bank, built from training images that may be
+An implementation from the method's formulas. PatchCore's memory bank, built from training images that may be
 anomalous. At each grid position, the local outlier factor of every training patch among the
-patches of that position tells how noisy it is (sec. 3.3); the noisiest share of all patches is left out of the
-coreset, and those that stay weigh the distances to them with their factor (sec. 3.4): a patch
+patches of that position tells how noisy it is; the noisiest share of all patches is left out of the
+coreset, and those that stay weigh the distances to them with their factor: a patch
 scores w d^2, d its distance to the nearest bank patch and w that one's factor.
 
 Choices: k = 6 neighbours as the paper says (the authors' code swallows the argument and uses 5); no

@@ -3,7 +3,7 @@
 anomalib's loss and map, around a teacher that is fast and need not be pre-trained. The student is the
 teacher's architecture with random weights. Where anomalib's module differs from the paper: its loss
 sums over the batch, so that the paper's learning rate of 0.4 acts as one of 12.8 at the paper's batch and
-diverges; here it is the mean over images. Its weight decay is 1e-3; here the paper's 1e-4. The layers'
+diverges easily; here it is the mean over images. Its weight decay is 1e-3; here the paper's 1e-4. The layers'
 maps are multiplied at the finest layer's grid, as the authors do, and not at the images' resolution.
 """
 
@@ -90,8 +90,8 @@ class StfpmModel(nn.Module):
     ) -> InferenceBatch:
         """Maps (B, 1, h, w) at the finest layer's grid, and their largest values (B,) at the images' resolution `size`.
 
-        At each position: the product over layers of half the squared distance between unit features (paper,
-        eq. 5), each layer's brought to the grid bilinearly.
+        At each position: the product over layers of half the squared distance between unit features,
+        each layer's brought to the grid bilinearly.
         """
         grid = next(iter(teacher.values())).shape[-2:]
         anomaly_map = self.anomaly_map_generator(teacher_features=teacher, student_features=student, image_size=grid)

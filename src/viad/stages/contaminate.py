@@ -50,7 +50,7 @@ def main(category: str) -> None:
     told = pd.concat(
         [
             train,
-            noise.assign(split="train", train_label=NORMAL),
+            noise.assign(split="train", train_label=NORMAL, mask=""),  # told normal, so nothing shows what is not
             labelled.assign(split="train", train_label=ANOMALOUS, mask=_told_masks(labelled, params["supervision"])),
             normals,
             validation.assign(split="val"),
