@@ -17,6 +17,14 @@ settings.register_profile("viad", deadline=None, derandomize=True, database=None
 settings.load_profile("viad")
 
 
+@pytest.fixture(autouse=True)
+def _denormal_numbers():
+    """Give them back: choosing a CPU switches them off for the whole process, and hypothesis refuses to work so."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
+
+
 class Project:
     """A clone of the working tree with a git and DVC state of its own."""
 

@@ -174,7 +174,7 @@ def test_augmentation_crops_each_image_by_itself_and_forbids_the_cache(monkeypat
     monkeypatch.setattr(module, "log", lambda *_, **__: None)
     monkeypatch.setattr(module.model, "feature_extractor", _Watch(module.model.feature_extractor, seen))
     images = torch.rand(1, 3, 64, 64).expand(4, -1, -1, -1)
-    loss = module.training_step(ImageBatch(image=images, gt_label=torch.zeros(4)))
+    loss = module.training_step(ImageBatch(image=images, gt_label=torch.zeros(4, dtype=torch.long)))
     loss.backward()
     assert seen[0].shape == images.shape
     assert not torch.equal(seen[0][0], seen[0][1])

@@ -63,7 +63,7 @@ class Checkpoints(Callback):
 
     def remove(self) -> None:
         """Forget this training: it is done."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what the epochs before this one made, and drop the older checkpoint."""
@@ -78,7 +78,7 @@ class Checkpoints(Callback):
                 shutil.copytree(self.log_folder, aside / "log")
         for older in self.folder.glob("*"):
             if older != target:
-                shutil.rmtree(older)
+                _remove(older)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Leave frozen backbones out: they have their own source."""
@@ -106,7 +106,16 @@ def _reset_current(progress: dict[str, Any]) -> None:
             _reset_current(value)
 
 
+def _remove(folder: Path) -> None:
+    """Remove a folder so that a kill in between leaves nothing that looks whole."""
+    if folder.is_dir():
+        doomed = folder.with_name(f".{folder.name}.doomed")
+        shutil.rmtree(doomed, ignore_errors=True)
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
 def _forget_old(folder: Path) -> None:
     for path in folder.glob("*"):
-        if time.time() - path.stat().st_mtime > KEEP_SECONDS:
+        if path.name.endswith(".doomed") or time.time() - path.stat().st_mtime > KEEP_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
