@@ -127,6 +127,8 @@ def fit(
                 ) from error
             raise
         seconds = time.perf_counter() - start
+        if isinstance(backbone := getattr(model.model, "feature_extractor", None), FrozenBackbone):
+            backbone.cache = None  # its files go with the scratch folder, and what comes next is not training
         if best:
             model.load_state_dict(best.state, strict=False)
     # Its numbers stand in the curves; left there, `dvc plots` takes it for an empty plot.

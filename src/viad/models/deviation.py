@@ -34,7 +34,7 @@ SHRINKAGE = 0.1  # added to the correlations' eigenvalues, whose mean is 1
 
 
 def deviation_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Mean of (1 - y) |dev| + y max(0, a - dev), with dev the scores' deviation from a Gaussian prior (paper, eq. 6).
+    """Mean of (1 - y) |dev| + y max(0, a - dev), with dev the scores' deviation from a Gaussian prior.
 
     Args:
         scores: (B,). The prior's mean and deviation are those of 5000 fresh draws.
@@ -46,7 +46,7 @@ def deviation_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def top_k_score(score_map: Tensor) -> Tensor:
-    """Image scores (B,) of score maps (B, 1, h, w): the mean of the largest tenth of |score| (paper, eq. 4)."""
+    """Image scores (B,) of score maps (B, 1, h, w): the mean of the largest tenth of |score|."""
     magnitudes = score_map.flatten(1).abs()
     count = max(1, int(TOP_SHARE * magnitudes.shape[1]))
     return magnitudes.topk(count, dim=1).values.mean(dim=1)

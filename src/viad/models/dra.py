@@ -10,8 +10,8 @@ Choices:
   are stored with the model, so a score depends on nothing but its image. The authors' code draws references anew for
   every batch, in testing too; the paper's eq. 6 fixes them.
 - Half of a batch's normal images become pseudo anomalies; the authors toss a coin for each.
-- Learning rate and weight decay are those of the authors' code (2e-4, 1e-5), with which others came to
-  the paper's figures; its text has 1e-3 and 1e-2. The rate falls at thirds of the training.
+- Learning rate and weight decay are those of the authors' code (2e-4, 1e-5), which later work
+  keeps; the paper's text has 1e-3 and 1e-2. The rate falls at thirds of the training.
 - The paper has no map. Ours adds |score| of the three patch-wise heads, upsampled and averaged over scales.
 - Whitening (`viad.models.deviation`) is ours, and off in the paper's settings.
 """
@@ -183,7 +183,7 @@ def _mean(scales: list[Tensor]) -> Tensor:
 
 
 def dra_loss(scores: dict[str, Tensor], kinds: Tensor) -> Tensor:
-    """Sum of the heads' deviation losses (paper, sec. 3).
+    """Sum of the heads' deviation losses.
 
     Args:
         scores: of each head (B,).
