@@ -10,9 +10,10 @@ from anomalib.models.components import TimmFeatureExtractor
 from PIL import Image
 from torch import nn
 
-from viad import backbones
-from viad.backbones import FrozenBackbone, ensure_weights, fold_batch_norm
+from viad import backbones, weights
+from viad.backbones import FrozenBackbone, fold_batch_norm
 from viad.errors import ConfigError, WeightsError
+from viad.weights import ensure_weights
 
 
 @pytest.mark.parametrize("name", backbones.EMBEDDED)
@@ -86,11 +87,11 @@ def test_bfloat16_is_close_or_refused(monkeypatch):
 
 
 def test_missing_weights_are_named_within_seconds(monkeypatch, tmp_path):
-    monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path / "weights")
     monkeypatch.setenv("HF_ENDPOINT", "https://192.0.2.1")  # an address that never answers
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(backbones, "HUB_TIMEOUT", 1)
+    monkeypatch.setattr(weights, "HUB_TIMEOUT", 1)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     start = time.monotonic()
     with pytest.raises(WeightsError, match=r"weights/resnet18\.tv_in1k\.safetensors.*backbone=efficientnet_lite0"):
@@ -99,10 +100,10 @@ def test_missing_weights_are_named_within_seconds(monkeypatch, tmp_path):
 
 
 def test_weights_put_by_hand_are_enough(monkeypatch, tmp_path):
-    monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path / "weights")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    backbones.weights_file("resnet18.tv_in1k").parent.mkdir(parents=True)
-    backbones.weights_file("resnet18.tv_in1k").write_bytes(b"")
+    weights.weights_file("resnet18.tv_in1k").parent.mkdir(parents=True)
+    weights.weights_file("resnet18.tv_in1k").write_bytes(b"")
     ensure_weights("resnet18.tv_in1k")
 
 

@@ -36,13 +36,13 @@ def model():
             if parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter), alpha=0.3)
         model.greatest.copy_(torch.tensor([-1.0, 0.5]))
-        model.mean_0.normal_(), model.deviation_0.uniform_(0.5, 2)
+        model.scales[0].mean.normal_(), model.scales[0].deviation.uniform_(0.5, 2)
     return model
 
 
 def test_likelihood_is_that_of_autograds_jacobian(model):
     fiber, condition = torch.randn(1, 6, dtype=torch.float64), torch.randn(1, 8, dtype=torch.float64)
-    scaled = (fiber - model.mean_0) / model.deviation_0
+    scaled = (fiber - model.scales[0].mean) / model.scales[0].deviation
 
     def decode(x):
         return model.decoders[0](x[None], [condition])[0][0]

@@ -120,7 +120,7 @@ def test_last_stage_can_be_left_out():
     module = _module(drop=True)
     scales = module.model.features(torch.rand(1, 3, 64, 64))
     assert scales[0].shape == (1, 192, 2, 2)
-    assert module.model.mean.shape == (3, 192)
+    assert [scale.mean.shape for scale in module.model.scales] == [(192,)] * 3
     other = _module(backbone="resnet18", layers=["layer3"], drop=True)
     assert other.model.features(torch.rand(1, 3, 64, 64))[0].shape == (1, 256, 4, 4)
 
@@ -146,12 +146,13 @@ def test_training_moves_every_parameter_and_standardises():
     module = _module()
     model = module.model
     _shake(model.flow, 0.02)
-    model.mean.normal_(), model.deviation.uniform_(0.5, 2)
+    for scale in model.scales:
+        scale.mean.normal_(), scale.deviation.uniform_(0.5, 2)
     images = torch.rand(2, 3, 64, 64)
     outputs, log_det = model.transform(images)
     scaled = [
-        (x - m[:, None, None]) / d[:, None, None]
-        for x, m, d in zip(model.features(images), model.mean, model.deviation, strict=True)
+        (x - scale.mean[:, None, None]) / scale.deviation[:, None, None]
+        for x, scale in zip(model.features(images), model.scales, strict=True)
     ]
     torch.testing.assert_close(outputs[0], model.flow(scaled)[0][0])
     csflow.negative_log_likelihood(outputs, log_det).mean().backward()

@@ -8,6 +8,7 @@ import torch
 from anomalib.data.dataclasses import ImageBatch
 from torchvision.transforms.v2 import Identity
 
+from loaders import loader
 from viad import learning
 from viad.feature_cache import FeatureCache
 from viad.models import dra
@@ -25,15 +26,8 @@ SPEC = {
 }  # fmt: skip
 
 
-class Table:
-    """Training rows: the third, sixth, ... are labelled anomalies."""
-
-    def __init__(self):
-        self.labels = [int(i % 3 == 2) for i in range(9)]
-
-    def __getitem__(self, i):
-        torch.manual_seed(i)
-        return SimpleNamespace(image=torch.rand(3, 64, 64))
+LABELS = [int(i % 3 == 2) for i in range(9)]
+PIXELS = torch.rand(9, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
@@ -44,7 +38,7 @@ def module(monkeypatch):
 def _built(monkeypatch, **args):
     torch.manual_seed(0)
     built = learning.build(learning.ModelSpec(**SPEC, args=ARGS | args), "float32")
-    trainer = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=Table()))
+    trainer = SimpleNamespace(train_dataloader=loader(PIXELS, LABELS))
     monkeypatch.setattr(dra.DRA, "trainer", trainer)
     monkeypatch.setattr(built, "log", lambda *_, **__: None)
     built.on_train_start()
@@ -53,7 +47,7 @@ def _built(monkeypatch, **args):
 
 def test_references_are_normal_images_spread_over_the_table_and_their_features_the_mean(module):
     normals = [i for i in range(9) if i % 3 != 2]
-    images = torch.stack([(Table()[normals[k]].image - 0.5) / 0.25 for k in (0, 2, 4)])
+    images = torch.stack([(PIXELS[normals[k]] - 0.5) / 0.25 for k in (0, 2, 4)])
     torch.testing.assert_close(module.reference_images, images)
     for scale, features in enumerate(module.model.pyramid(images)):
         mean = sum(features[i] for i in range(3)) / 3

@@ -9,7 +9,8 @@ from anomalib.models.image.efficient_ad.torch_model import AutoEncoder, Efficien
 from safetensors.torch import save_file
 from torch import nn
 
-from viad import backbones
+from loaders import loader
+from viad import weights
 from viad.backbones import trained_state
 from viad.errors import ConfigError, WeightsError
 from viad.models.efficient_ad import EfficientAd, _AutoEncoder, _Model, held_out, learning_rate_factor
@@ -29,33 +30,13 @@ class Batch(SimpleNamespace):
     """What training_step reads of a batch."""
 
 
-class Rows:
-    """Stands for the loader and its data set: 20 images."""
-
-    batch_size = 1
-
-    def __init__(self, count=20):
-        torch.manual_seed(1)
-        self.pixels = torch.rand(count, 3, 64, 64)
-        self.images = [f"{i}.png" for i in range(count)]
-        self.dataset = self
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return SimpleNamespace(image=self.pixels[index])
-
-    def __iter__(self):
-        return (Batch(image=self.pixels[i][None], image_path=[self.images[i]]) for i in range(len(self)))
-
-
 def _training(**trainer):
-    module, rows = _module(), Rows()
+    torch.manual_seed(1)
+    module, rows = _module(), loader(torch.rand(20, 3, 64, 64), batch_size=1)
     module.pre_processor = nn.Identity()
     defaults = {"estimated_stepping_batches": 100, "max_steps": 100, "max_epochs": -1, "current_epoch": 0}
     module._trainer = SimpleNamespace(train_dataloader=rows, **(defaults | trainer))
-    return module, rows
+    return module, rows.dataset
 
 
 def test_the_learning_rate_falls_once_at_95_percent_of_the_steps():
@@ -65,14 +46,14 @@ def test_the_learning_rate_falls_once_at_95_percent_of_the_steps():
 
 
 def test_the_schedule_counts_optimiser_steps():
-    module, rows = _training(estimated_stepping_batches=20, max_steps=20)
+    module, _ = _training(estimated_stepping_batches=20, max_steps=20)
     (optimizer,), (schedule,) = module.configure_optimizers()
     module.optimizers, module.lr_schedulers = lambda: optimizer, lambda: schedule
     module.manual_backward, module.log = lambda loss: loss.backward(), lambda *_, **__: None
     module.on_train_start()
     rates = []
     while len(rates) < 20:
-        for batch in rows:
+        for batch in module.trainer.train_dataloader:
             before = optimizer.param_groups[0]["lr"]
             if module.training_step(batch) is not None:
                 rates.append(before)
@@ -182,7 +163,7 @@ def test_the_teacher_is_frozen_not_saved_and_built_again_alike():
 
 
 def test_without_its_file_the_teacher_is_an_error_that_says_where_to_put_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path)
     place = tmp_path / "efficientad_teacher_medium.pth"
     with pytest.raises(WeightsError, match=rf"pretrained_teacher_medium\.pth.*{place}.*model=patchcore"):
         _module(teacher="file", model_size="medium")
@@ -190,14 +171,14 @@ def test_without_its_file_the_teacher_is_an_error_that_says_where_to_put_it(monk
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_the_teachers_weights_are_read_from_either_file(monkeypatch, tmp_path, suffix):
-    monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path)
-    weights = {k: v.clone() for k, v in EfficientAdModel().teacher.state_dict().items()}
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path)
+    stored = {k: v.clone() for k, v in EfficientAdModel().teacher.state_dict().items()}
     place = tmp_path / f"efficientad_teacher_small.{suffix}"
-    torch.save(weights, place) if suffix == "pth" else save_file(weights, place)
+    torch.save(stored, place) if suffix == "pth" else save_file(stored, place)
     teacher = _module(teacher="file").model.teacher
-    assert all(torch.equal(v, weights[k]) for k, v in teacher.state_dict().items())
-    del weights["conv4.bias"]
-    torch.save(weights, place) if suffix == "pth" else save_file(weights, place)
+    assert all(torch.equal(v, stored[k]) for k, v in teacher.state_dict().items())
+    del stored["conv4.bias"]
+    torch.save(stored, place) if suffix == "pth" else save_file(stored, place)
     with pytest.raises(WeightsError, match=r"conv4\.bias"):
         _module(teacher="file")
 

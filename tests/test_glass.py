@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import viad.backbones  # noqa: F401  # registers stand-ins with timm
+from loaders import loader
 from viad.feature_cache import FeatureCache
 from viad.models import glass
 from viad.models.glass import Glass, truncated
@@ -140,8 +141,7 @@ def test_the_centre_is_the_mean_over_images_at_each_position():
     module.model.feature_extractor = Pixels()
     module.pre_processor = Function(lambda images: images - 0.5)
     images = torch.rand(5, 3, 4, 4)
-    batches = [SimpleNamespace(image=images[:2]), SimpleNamespace(image=images[2:])]
-    module._trainer = SimpleNamespace(train_dataloader=batches)
+    module._trainer = SimpleNamespace(train_dataloader=loader(images))
     module.on_train_epoch_start()
     one_by_one = [module.model.projection((x - 0.5).flatten(1).T) for x in images]
     torch.testing.assert_close(module.center, torch.stack(one_by_one).mean(dim=0))

@@ -80,7 +80,7 @@ def test_channels_are_those_of_the_papers_procedure(seed, count, patches, seeds,
     expected = _nominal_by_loops(images, _channels_by_pairs_of_images(images, seeds), min_span, max_spread)
     channels = Channels(seeds)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(inreach, "BLOCK", block)
+        patched.setattr(inreach, "SEARCH_BLOCK", block)
         for image in images:
             channels.add(torch.from_numpy(image))
     result = channels.nominal(min_span, max_spread)

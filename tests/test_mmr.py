@@ -10,7 +10,7 @@ import torch
 from anomalib.data.dataclasses import ImageBatch
 from anomalib.models.components import TimmFeatureExtractor
 
-from viad import backbones, learning
+from viad import learning, weights
 from viad.errors import ConfigError, WeightsError
 from viad.maps import Recipe, render
 from viad.models import mmr
@@ -200,7 +200,7 @@ def test_sizes_and_strides_that_do_not_fit_are_refused():
 
 
 def test_a_students_weights_come_from_their_file_or_the_error_names_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(WeightsError, match="vit_tiny_patch16_224"):
         _built(student_pre_trained=True)

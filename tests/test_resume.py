@@ -15,7 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from viad.checkpoints import fingerprint
+from viad.checkpoints import Checkpoints, fingerprint
 from viad.images import write_image
 
 ROOT = Path(__file__).parents[1]
@@ -140,3 +140,18 @@ def test_another_experiment_does_not_find_the_checkpoint(tmp_path):
     assert fingerprint({"seed": 2, "model": {"name": "x"}}, [image]) != first
     image.write_bytes(b"b")
     assert fingerprint({"seed": 1, "model": {"name": "x"}}, [image]) != first
+
+
+def test_the_time_before_a_kill_counts(tmp_path):
+    first, second = (Checkpoints(tmp_path / "a", tmp_path / "log") for _ in range(2))
+    first.load_state_dict({"seconds": 100.0})
+    assert 100 <= first.seconds() < 160
+    second.load_state_dict(first.state_dict())
+    assert second.seconds() >= 100
+
+
+def test_half_a_checkpoint_is_none(tmp_path):
+    """A kill while one is written or removed: the folder has another name then."""
+    (tmp_path / "a/.3.doomed").mkdir(parents=True)
+    (tmp_path / "a/.4.partial").mkdir()
+    assert Checkpoints(tmp_path / "a", tmp_path / "log").resume() == (None, 0)

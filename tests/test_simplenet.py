@@ -55,7 +55,8 @@ def test_the_papers_network_by_its_size():
 
 def test_scores_by_loop_and_by_image(module):
     model = module.model.eval()
-    model.mean.normal_(), model.deviation.uniform_(0.5, 2)
+    scale = model.scale
+    scale.mean.normal_(), scale.deviation.uniform_(0.5, 2)
     norm = model.discriminator[1]
     norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2)
     images = torch.randn(3, 6, 2, 4)
@@ -67,7 +68,7 @@ def test_scores_by_loop_and_by_image(module):
         scores = []
         for y in range(2):
             for x in range(4):
-                q = model.adaptor.weight @ ((images[b, :, y, x] - model.mean) / model.deviation) + model.adaptor.bias
+                q = model.adaptor.weight @ ((images[b, :, y, x] - scale.mean) / scale.deviation) + model.adaptor.bias
                 h = model.discriminator[0].weight @ q + model.discriminator[0].bias
                 h = (h - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
                 h = torch.where(h > 0, h, 0.2 * h)

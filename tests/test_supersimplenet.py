@@ -6,6 +6,7 @@ from anomalib.data import ImageBatch
 from anomalib.models.image.supersimplenet import torch_model as anomalib
 
 import viad.backbones  # noqa: F401  # registers viad_random
+from loaders import loader
 from viad.models.supersimplenet import Supersimplenet
 
 LAYERS = ["blocks.2", "blocks.4"]
@@ -145,7 +146,7 @@ def test_standardised_features_have_mean_zero_and_deviation_one_over_the_trainin
 
     class Trainer:
         current_epoch = 0
-        train_dataloader = [ImageBatch(image=part, image_path=[""] * 2) for part in images.split(2)]  # noqa: RUF012
+        train_dataloader = loader(images)
 
     model._trainer = Trainer()
     model.pre_processor = lambda x: x

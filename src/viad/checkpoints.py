@@ -48,6 +48,19 @@ class Checkpoints(Callback):
 
     def __init__(self, folder: Path, log_folder: Path) -> None:
         self.folder, self.log_folder = folder, log_folder
+        self._before, self._start = 0.0, time.perf_counter()
+
+    def seconds(self) -> float:
+        """Wall time of the training up to now, that before a resume included."""
+        return self._before + time.perf_counter() - self._start
+
+    def state_dict(self) -> dict[str, Any]:
+        """The time that a resumed training has behind it."""
+        return {"seconds": self.seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Count on from there."""
+        self._before, self._start = state_dict["seconds"], time.perf_counter()
 
     def resume(self) -> tuple[Path | None, int]:
         """The newest checkpoint and the number of epochs it has behind it; its logs are put back in place."""

@@ -17,7 +17,8 @@ FILE = Path("docs/experiments.csv")
 KEYS = ("experiment", "category")
 CONDITIONS = (
     "model.name", "dataset.name", "backbone.name", "image_size", "color", "aspect", "protocol", "shift.name",
-    "shift.severity", "contamination.ratio", "contamination.source", "supervision.anomalies", "supervision.masks",
+    "shift.severity", "contamination.ratio", "contamination.source", "supervision.anomalies", "supervision.defects",
+    "supervision.masks",
     "validation.name", "budget", "precision", "seed",
 )  # fmt: skip
 WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
@@ -52,7 +53,9 @@ def collect() -> int:
 
 def read_experiments() -> pd.DataFrame:
     """The table in docs/experiments.csv, or an empty one; intervals are in columns METRIC_low and METRIC_high."""
-    return pd.read_csv(FILE, keep_default_na=False, na_values=[""]) if FILE.is_file() else pd.DataFrame(columns=KEYS)
+    if FILE.is_file():
+        return pd.read_csv(FILE, keep_default_na=False, na_values=[""])
+    return pd.DataFrame(columns=[*KEYS, *CONDITIONS, *(f"training.{key}" for key in TRAINING)])
 
 
 def _rows(revision: str) -> list[dict[str, Any]]:
@@ -63,7 +66,9 @@ def _rows(revision: str) -> list[dict[str, Any]]:
     params = yaml.safe_load(files.read_text("params.yaml"))
     dataset = params["dataset"]["name"]
     flat = {key: _lookup(params, key) for key in CONDITIONS}
-    name = experiment_name(flat | {"supervision.defects": _lookup(params, "supervision.defects") or []})
+    defects = flat["supervision.defects"] or []
+    name = experiment_name(flat | {"supervision.defects": defects})
+    flat["supervision.defects"] = "+".join(defects) or "all"
     rows = []
     for category in params["dataset"]["categories"]:
         try:

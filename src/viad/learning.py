@@ -13,17 +13,10 @@ from anomalib.pre_processing import PreProcessor
 from safetensors.torch import load_file, save_file
 from torchvision.transforms.v2 import Compose, Normalize, Resize
 
-from viad.backbones import (
-    PRECISIONS,
-    FrozenBackbone,
-    TunedBackbone,
-    ensure_weights,
-    load_weights,
-    trained_state,
-    weights_file,
-)
+from viad.backbones import PRECISIONS, FrozenBackbone, TunedBackbone, trained_state
 from viad.errors import ConfigError
 from viad.params import one_of
+from viad.weights import ensure_weights, load_weights, weights_file
 
 BUDGETS = ("auto", "small", "paper")
 ACCELERATORS = ("auto", "cpu", "gpu")

@@ -12,7 +12,9 @@ CATEGORIES = ("mono", "poly")
 METRICS = {"image_auroc": "AUROC", "pg2": "PG2", "pb2": "PB2"}
 PLAIN = {  # the conditions of the table of all models
     "dataset.name": "elpv", "backbone.name": "efficientnet_lite0", "image_size": 256, "color": "rgb",
-    "protocol": "study", "shift.name": "none", "contamination.ratio": 0, "validation.name": "none", "seed": 3341,
+    "aspect": "squash", "protocol": "study", "shift.name": "none", "contamination.ratio": 0,
+    "contamination.source": "pool", "supervision.anomalies": 0, "supervision.defects": "all",
+    "supervision.masks": True, "validation.name": "none", "precision": "float32", "seed": 3341,
     "training.budget": "small",
 }  # fmt: skip
 
@@ -38,7 +40,8 @@ def models_table(experiments: pd.DataFrame) -> str:
 
 def supervision_table(experiments: pd.DataFrame) -> str:
     """AUROC on pooled ELPV by model and number of labelled anomalies, mean and range over the seeds."""
-    runs = _where(experiments, {"dataset.name": "elpv_pooled"})
+    plain = _without("seed", "supervision.anomalies") | {"dataset.name": "elpv_pooled"}
+    runs = _where(experiments, plain).drop_duplicates(["model.name", "supervision.anomalies", "seed"], keep="last")
     rows = [
         [model, str(labels), str(len(group)), _spread(group["image_auroc"])]
         for (model, labels), group in runs.groupby(["model.name", "supervision.anomalies"])
@@ -48,8 +51,8 @@ def supervision_table(experiments: pd.DataFrame) -> str:
 
 def contamination_table(experiments: pd.DataFrame) -> str:
     """AUROC by model and category without and with contamination, and what it loses."""
-    plain = {k: v for k, v in PLAIN.items() if k not in ("dataset.name", "contamination.ratio")}
-    runs = _where(experiments, plain | {"contamination.source": "pool"})
+    runs = _where(experiments, _without("dataset.name", "contamination.ratio"))
+    runs = runs.drop_duplicates(["dataset.name", "category", "model.name", "contamination.ratio"], keep="last")
     rows = []
     for (dataset, category), group in runs.groupby(["dataset.name", "category"]):
         for model, of_model in group.groupby("model.name"):
@@ -61,11 +64,14 @@ def contamination_table(experiments: pd.DataFrame) -> str:
     return _markdown(["dataset", "category", "model", "contamination", "AUROC clean", "AUROC", "loss"], rows)
 
 
+def _without(*keys: str) -> dict[str, Any]:
+    return {key: value for key, value in PLAIN.items() if key not in keys}
+
+
 def _where(experiments: pd.DataFrame, conditions: dict[str, Any]) -> pd.DataFrame:
     for key, value in conditions.items():
-        if key in experiments:
-            # Read from a file, 'all' and 10 share a column of text.
-            experiments = experiments[experiments[key].astype(str).str.removesuffix(".0") == str(value)]
+        # Read from a file, 'all' and 10 share a column of text.
+        experiments = experiments[experiments[key].astype(str).str.removesuffix(".0") == str(value)]
     return experiments
 
 

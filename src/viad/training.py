@@ -2,9 +2,9 @@
 
 import logging
 import tempfile
-import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ EARLY_STOPPING = {  # what each kind of validation watches, and whether it shoul
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training run went: wall time of the fit alone, epochs run, and how the epoch was chosen."""
+    """How a training run went: wall time of the fit alone (that before a kill included), epochs, how one was chosen."""
 
     train_seconds: float
     epochs: int
@@ -94,13 +94,14 @@ def fit(
     order.set_epoch(epoch)
     train = batches(rows, spec.batch_size, order=order, on_gpu=on_gpu)
     val = batches(samples[samples["split"] == "val"], spec.batch_size, on_gpu=on_gpu) if stops_early else None
+    best = _Best(*EARLY_STOPPING[validation]) if stops_early else None
     with tempfile.TemporaryDirectory(prefix="viad-train-") as scratch, _live(log_folder, epoch > 0) as live:
-        best = _Best(*EARLY_STOPPING[validation]) if stops_early else None
-        callbacks: list[Callback] = [_SeedEpochs(seed), ModelCheckpoint(dirpath=scratch, save_top_k=0)]
+        # anomalib's Engine keeps checkpoints of its own unless it is given one that keeps none.
+        callbacks: list[Callback] = [_SeedEpochs(seed), ModelCheckpoint(dirpath=scratch, save_top_k=0), saved]
         if best:
             callbacks += [_ValidationAUROC(), EarlyStopping(best.monitor, patience=patience, mode=best.mode), best]
         if trains_by_epochs:
-            callbacks += [saved, *_cache(model, Path(scratch), samples["image"].tolist())]
+            callbacks += _cache(model, Path(scratch), samples["image"].tolist())
         engine = Engine(
             callbacks=callbacks,
             logger=_Logger(experiment=live),
@@ -116,25 +117,32 @@ def fit(
             enable_model_summary=False,
         )
         model.strict_loading = False  # a checkpoint holds no frozen backbone
-        start = time.perf_counter()
-        try:
+        with _explained(spec.name, validation):
             engine.fit(model, train_dataloaders=train, val_dataloaders=val, ckpt_path=resume_from)
-        except RuntimeError as error:
-            if best and f"conditioned on metric `{best.monitor}`" in str(error):
-                raise ConfigError(
-                    f"validation: {validation} watches {best.monitor}, which {spec.name} does not measure. "
-                    "Use validation=same_defects or none."
-                ) from error
-            raise
-        seconds = time.perf_counter() - start
-        if isinstance(backbone := getattr(model.model, "feature_extractor", None), FrozenBackbone):
-            backbone.cache = None  # its files go with the scratch folder, and what comes next is not training
-        if best:
-            model.load_state_dict(best.state, strict=False)
+        seconds = saved.seconds()
+    if isinstance(backbone := getattr(model.model, "feature_extractor", None), FrozenBackbone):
+        backbone.cache = None  # its files went with the scratch folder
+    if best:
+        model.load_state_dict(best.state, strict=False)
     # Its numbers stand in the curves; left there, `dvc plots` takes it for an empty plot.
     (log_folder / "metrics.json").unlink(missing_ok=True)
     saved.remove()
     return Outcome(seconds, engine.trainer.current_epoch, "validation" if stops_early else "last")
+
+
+@contextmanager
+def _explained(name: str, validation: str) -> Iterator[None]:
+    """Say in our words that a model does not measure what early stopping watches."""
+    try:
+        yield
+    except RuntimeError as error:
+        monitor = EARLY_STOPPING.get(validation, ("", ""))[0]
+        if f"conditioned on metric `{monitor}`" not in str(error):
+            raise
+        raise ConfigError(
+            f"validation: {validation} watches {monitor}, which {name} does not measure. "
+            "Use validation=same_defects or none."
+        ) from error
 
 
 def _cache(model: AnomalibModule, folder: Path, images: list[str]) -> list[Callback]:

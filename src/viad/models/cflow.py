@@ -31,7 +31,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import Optimizer
 
 from viad.models.likelihood import joint_map
-from viad.models.statistics import channel_statistics
+from viad.models.statistics import ChannelScale, standardize
 
 WARM_UP = 0.08  # share of the epochs: 2 of the paper's 25 times 8
 WARM_UP_START, COSINE_END = 0.1, 1e-3
@@ -79,11 +79,8 @@ class Cflow(AnomalibCflow):
 
     def on_train_start(self) -> None:
         """Measure the features' mean and deviation in one pass over the training images."""
-        if not self.standardize or self.trainer.current_epoch > 0:  # a resumed training has it from its checkpoint
-            return
-        for i, (mean, deviation) in enumerate(channel_statistics(self, self.model.features)):
-            getattr(self.model, f"mean_{i}").copy_(mean)
-            getattr(self.model, f"deviation_{i}").copy_(deviation)
+        if self.standardize:
+            standardize(self, self.model.scales, self.model.features)
 
     def on_train_epoch_start(self) -> None:
         """Look for the epoch's greatest likelihoods anew: the flows have changed."""
@@ -140,9 +137,7 @@ class CflowModel(nn.Module):
             cflow_head(condition_vector, coupling_blocks, clamp_alpha, features) for features in extractor.out_dims
         )
         self.register_buffer("greatest", torch.zeros(len(self.layers)))
-        for i, features in enumerate(extractor.out_dims):
-            self.register_buffer(f"mean_{i}", torch.zeros(features))
-            self.register_buffer(f"deviation_{i}", torch.ones(features))
+        self.scales = nn.ModuleList(ChannelScale(features) for features in extractor.out_dims)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Features (B, D, h, w) of each scale, of normalised images (B, C, H, W)."""
@@ -151,8 +146,7 @@ class CflowModel(nn.Module):
 
     def log_likelihood(self, i: int, fibers: Tensor, conditions: Tensor) -> Tensor:
         """Log-likelihood per dimension (N,) of fibers (N, D) of scale `i`, standardised, under conditions (N, P)."""
-        fibers = (fibers - getattr(self, f"mean_{i}")) / getattr(self, f"deviation_{i}")
-        z, log_det = self.decoders[i](fibers, [conditions])
+        z, log_det = self.decoders[i](self.scales[i](fibers), [conditions])
         return cast("Tensor", get_logp(fibers.shape[1], z, log_det)) / fibers.shape[1]
 
     def log_maps(self, images: Tensor) -> list[Tensor]:

@@ -27,7 +27,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam, Optimizer
 
 from viad.errors import ConfigError
-from viad.models.statistics import channel_statistics
+from viad.models.statistics import ChannelScale, standardize
 
 SCALES = 3
 CLAMP = 3.0  # alpha: how far a coupling can stretch, exp(3) at most
@@ -81,10 +81,8 @@ class Csflow(AnomalibCsflow):
 
     def on_train_start(self) -> None:
         """Measure the features' mean and deviation in one pass over the training images."""
-        if not self.standardize or self.trainer.current_epoch > 0:  # a resumed training has it from its checkpoint
-            return
-        for i, (mean, deviation) in enumerate(channel_statistics(self, self.model.features)):
-            self.model.mean[i], self.model.deviation[i] = mean, deviation
+        if self.standardize:
+            standardize(self, self.model.scales, self.model.features)
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Tensor:
         """Negative log-likelihood per dimension of a batch."""
@@ -131,16 +129,12 @@ class CsflowModel(nn.Module):
         hidden_channels, blocks: of the flow.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, extractor: ThreeScales, hidden_channels: int, blocks: int) -> None:
         super().__init__()
         self.feature_extractor = extractor.requires_grad_(requires_grad=False)
         channels = extractor.out_dims[0]
         self.flow = CrossScaleFlow(channels, hidden_channels, blocks)
-        self.register_buffer("mean", torch.zeros(SCALES, channels))
-        self.register_buffer("deviation", torch.ones(SCALES, channels))
+        self.scales = nn.ModuleList(ChannelScale(channels) for _ in range(SCALES))
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Features (B, D, h, w) of each scale, of normalised images (B, C, H, W)."""
@@ -148,8 +142,8 @@ class CsflowModel(nn.Module):
 
     def transform(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Of normalised images (B, C, H, W): z (B, D, h, w) of each scale and the log-determinant (B,)."""
-        scales = zip(self.features(images), self.mean[..., None, None], self.deviation[..., None, None], strict=True)
-        return cast("tuple[list[Tensor], Tensor]", self.flow([(x - mean) / deviation for x, mean, deviation in scales]))
+        scaled = [scale(x) for scale, x in zip(self.scales, self.features(images), strict=True)]
+        return cast("tuple[list[Tensor], Tensor]", self.flow(scaled))
 
     def forward(self, images: Tensor) -> InferenceBatch:
         """Scores (B,) and maps (B, 1, h, w) at the finest scale of normalised images (B, C, H, W)."""

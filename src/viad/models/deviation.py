@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
 
 from viad.datamodule import Balance
-from viad.samples import NORMAL
+from viad.models.statistics import training_batches
 
 MARGIN = 5.0  # a: how many deviations an anomaly's score shall lie above the prior's mean
 PRIOR_DRAWS = 5000
@@ -220,21 +219,8 @@ class DeviationModule(AnomalibModule):
             self.model.whiten(self.training_images())
 
     def training_images(self) -> Iterator[Tensor]:
-        """Every normal training image once, normalised (B, C, H, W), in the table's order.
-
-        Epochs are balanced: their batches would show some images never and others often.
-        """
-        loader = self.trainer.train_dataloader
-        cache = self.feature_cache
-        for batch in DataLoader(loader.dataset, batch_size=loader.batch_size, collate_fn=loader.collate_fn):
-            images = batch.image.to(self.device)
-            normal = batch.gt_label == NORMAL
-            if normal.any():
-                if cache is not None:
-                    cache.announce([path for path, keep in zip(batch.image_path, normal, strict=True) if keep])
-                yield self.pre_processor(images[normal.to(self.device)])
-        if cache is not None:
-            cache.announce(None)
+        """Every normal training image once, normalised (B, C, H, W), in the table's order."""
+        return (batch.image for batch in training_batches(self))
 
     @property
     def feature_cache(self) -> Any:

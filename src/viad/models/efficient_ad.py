@@ -38,7 +38,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
-from viad import backbones
+from viad import weights
 from viad.backbones import freeze
 from viad.errors import ConfigError, WeightsError
 from viad.models.statistics import channel_statistics
@@ -53,7 +53,7 @@ PAPER_SIDE, LEAST_DECODED = 256, 128  # pixels: what the encoder takes, and the 
 PAD = 4  # border of the maps that no patch is centred on
 DECAY_AT, DECAY = 0.95, 0.1
 HELD_OUT = 0.1
-QUANTILES = (0.9, 0.995)  # go to 0 and 0.1 in the normalised maps (paper, sec. 3.4)
+QUANTILES = (0.9, 0.995)  # go to 0 and 0.1 in the normalised maps (paper)
 GREY_SHARE = 0.3  # of the penalty images
 MAPS = ("st", "ae")
 
@@ -191,7 +191,7 @@ def teacher_weights(size: str) -> dict[str, Tensor]:
     Raises:
         WeightsError: no such file; the message says where one comes from.
     """
-    place = backbones.WEIGHTS_FOLDER / f"efficientad_teacher_{size}.pth"
+    place = weights.WEIGHTS_FOLDER / f"efficientad_teacher_{size}.pth"
     if place.is_file():
         return _loaded(place)
     if place.with_suffix(".safetensors").is_file():

@@ -36,7 +36,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam, AdamW, Optimizer
 
 from viad.models.patch_embedding import PatchFeatures
-from viad.models.statistics import channel_statistics, training_batches
+from viad.models.statistics import ChannelScale, standardize, training_batches
 from viad.models.textures import TextureAnomalies, Textures
 
 NOISE_LENGTH = 0.015 * math.sqrt(1536)  # of the paper's noise; what follows is measured against it
@@ -105,14 +105,12 @@ class Glass(AnomalibGlass):
         self.anomalies = TextureAnomalies(
             Textures(self.textures, self.input_size), _opacity, probability=1, combined=True
         )
-        if self.standardize and self.trainer.current_epoch == 0:  # a resumed training has it from its checkpoint
-            ((mean, deviation),) = channel_statistics(self, lambda images: [self.model.patches(images)])
-            self.model.mean.copy_(mean)
-            self.model.deviation.copy_(deviation)
+        if self.standardize:
+            standardize(self, [self.model.scale], lambda images: [self.model.patches(images)])
 
     @torch.no_grad()
     def on_train_epoch_start(self) -> None:
-        """Measure the centre (paper, sec. 3.2): the adapted features' mean over the images, a position each."""
+        """Measure the centre : the adapted features' mean over the images, a position each."""
         if not self.model.synthesis.hypersphere:
             return
         total, count = torch.zeros((), device=self.device), 0
@@ -176,9 +174,6 @@ class Glass(AnomalibGlass):
 class GlassModel(nn.Module):
     """Patch features, adaptor, discriminator, and the loss of a step."""
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, extractor: PatchFeatures, dimensions: int, hidden: int, synthesis: Synthesis) -> None:
         super().__init__()
         self.feature_extractor = extractor
@@ -188,8 +183,7 @@ class GlassModel(nn.Module):
         self.synthesis = synthesis
         length = synthesis.noise * math.sqrt(dimensions)
         self.radius, self.ascent = RADIUS * length, ASCENT * length
-        self.register_buffer("mean", torch.zeros(dimensions))
-        self.register_buffer("deviation", torch.ones(dimensions))
+        self.scale = ChannelScale(dimensions)
 
     def patches(self, images: Tensor) -> Tensor:
         """Patches (B, D, h, w) of normalised images (B, C, H, W)."""
@@ -197,7 +191,7 @@ class GlassModel(nn.Module):
 
     def adapted(self, patches: Tensor) -> Tensor:
         """Adapted features (B, h w, D) of patches (B, D, h, w)."""
-        return self.projection((patches.flatten(2).transpose(1, 2) - self.mean) / self.deviation)
+        return self.projection(self.scale(patches).flatten(2).transpose(1, 2))
 
     def forward(self, images: Tensor) -> InferenceBatch:
         """Scores and maps of normalised images (B, C, H, W)."""
@@ -211,7 +205,7 @@ class GlassModel(nn.Module):
         return InferenceBatch(pred_score=grid.amax(dim=(1, 2, 3)), anomaly_map=grid.sigmoid())
 
     def loss(self, normal: Tensor, local: Tensor, center: Tensor, *, mask: Tensor) -> Tensor:
-        """The loss of a step (paper, eq. 13).
+        """The loss of a step.
 
         Args:
             normal: adapted features (P, D) of images as they are.

@@ -31,10 +31,9 @@ from torch.nn import functional as F  # noqa: N812
 from viad.coreset import greedy_coreset
 from viad.errors import DataError
 from viad.maps import Recipe, render
-from viad.models.patch_bank import PatchBankModule, nearest
+from viad.models.patch_bank import SEARCH_BLOCK, PatchBankModule, nearest
 from viad.models.patch_embedding import PatchFeatures
 
-BLOCK = 1 << 22  # entries of a distance block: 16 MiB stay in the cache
 GREY_LEVELS = 255
 ALIGNMENT_SIDE = 64  # pixels: angles are found on images of this size
 
@@ -240,7 +239,7 @@ def associate(patches: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:
     best = torch.full_like(own, torch.inf)
     head = torch.zeros(len(patches), dtype=torch.int64, device=patches.device)
     backward = []
-    step = max(1, BLOCK // len(patches))
+    step = max(1, SEARCH_BLOCK // len(patches))
     for begin in range(0, len(heads), step):
         part = slice(begin, begin + step)
         squared = torch.addmm(norms[part], patches, heads[part].T, alpha=-2).add_(own[:, None])

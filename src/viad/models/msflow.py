@@ -26,7 +26,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from viad.models.statistics import channel_statistics
+from viad.models.statistics import ChannelScale, standardize
 
 CONDITION_CHANNELS = 64
 CLAMP = 1.9  # alpha: how far a coupling can stretch, exp(1.9) at most
@@ -81,10 +81,8 @@ class MSFlow(AnomalibModule):
 
     def on_train_start(self) -> None:
         """Measure the features' mean and variance in one pass over the training images."""
-        if not self.standardize or self.trainer.current_epoch > 0:  # a resumed training has it from its checkpoint
-            return
-        for i, (mean, deviation) in enumerate(channel_statistics(self, self.model.pooled)):
-            self.model.set_scale(i, mean, deviation)
+        if self.standardize:
+            standardize(self, self.model.scales, self.model.pooled)
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Tensor:
         """Negative log-likelihood of a batch."""
@@ -127,26 +125,16 @@ class MSFlowModel(nn.Module):
             for channels, steps in zip(self.channels, flow_steps, strict=True)
         )
         self.fusion = FusionFlow(self.channels)
-        for i, channels in enumerate(self.channels):
-            self.register_buffer(f"mean_{i}", torch.zeros(channels))
-            self.register_buffer(f"deviation_{i}", torch.ones(channels))
+        self.scales = nn.ModuleList(ChannelScale(channels) for channels in self.channels)
 
     def pooled(self, images: Tensor) -> list[Tensor]:
         """Features of normalised images (B, C, H, W), one (B, D, h, w) a scale, average-pooled by two."""
         features = self.feature_extractor(images)
         return [features[layer] for layer in self.layers]
 
-    def set_scale(self, i: int, mean: Tensor, deviation: Tensor) -> None:
-        """Standardise the features of scale `i` from now on."""
-        getattr(self, f"mean_{i}").copy_(mean)
-        getattr(self, f"deviation_{i}").copy_(deviation)
-
     def scaled(self, pooled: list[Tensor]) -> list[Tensor]:
         """Pooled features, standardised."""
-        return [
-            (x - getattr(self, f"mean_{i}")[:, None, None]) / getattr(self, f"deviation_{i}")[:, None, None]
-            for i, x in enumerate(pooled)
-        ]
+        return [scale(x) for scale, x in zip(self.scales, pooled, strict=True)]
 
     def flow(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Outputs z, shaped like the features, and the log-determinant (B,) of the whole flow."""

@@ -1,4 +1,4 @@
-"""The patch embedding that PatchCore introduced (Roth et al., CVPR 2022, sec. 3.1) and others took over as it is.
+"""The patch embedding that PatchCore introduced (Roth et al., CVPR 2022) and others took over as it is.
 
 A patch is a 3x3 window of features. Per layer, its values (channel, row, column) are averaged
 down to a fixed number; coarser layers are brought to the finest one's grid; the layers are then

@@ -18,9 +18,9 @@ from sklearn.random_projection import johnson_lindenstrauss_min_dim
 from torch import Tensor, nn
 
 from viad.coreset import coreset_size, greedy_coreset
+from viad.models.patch_bank import nearest
 
 PROJECTION_EPS = 0.9  # as the authors' code
-SEARCH_BLOCK = 1 << 22  # entries of a distance block: 16 MiB stay in the cache
 
 logger = logging.getLogger(__name__)
 
@@ -81,17 +81,12 @@ class _LazyPatchcoreModel(PatchcoreModel):
     def nearest_neighbors(self, embedding: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
         """Distances to and indices of the nearest bank patches, both (P, n_neighbors).
 
-        For one neighbour: as anomalib's, without forming what is not needed. A patch's
-        own norm does not change which is nearest, so it is added to the minima only.
+        For one neighbour: as anomalib's, without forming what is not needed.
         """
         if n_neighbors != 1:
             return super().nearest_neighbors(embedding, n_neighbors)
-        bank, norms = self.memory_bank, self.memory_bank.square().sum(dim=1)
-        step = max(1, SEARCH_BLOCK // len(bank))
-        found = [torch.addmm(norms, part, bank.T, alpha=-2).min(dim=1) for part in embedding.split(step)]
-        nearest = torch.cat([minimum.indices for minimum in found])
-        # The distance itself by differences: exact where the product would cancel.
-        return torch.linalg.vector_norm(embedding - bank[nearest], dim=1), nearest
+        squared, found = nearest(embedding, self.memory_bank)
+        return squared.sqrt(), found
 
 
 class _PatchScores(nn.Module):

@@ -122,14 +122,14 @@ def _bottleneck_and_decoder(name: str, channels: list[int]) -> tuple[nn.Module, 
 
 
 def distillation_loss(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
-    """Sum over layers of the mean of 1 - cosine over positions and images (paper, eq. 1 and 2)."""
+    """Sum over layers of the mean of 1 - cosine over positions and images."""
     return torch.stack([(1 - F.cosine_similarity(t, s)).mean() for t, s in zip(teacher, student, strict=True)]).sum()
 
 
 def anomaly_scores(teacher: Sequence[Tensor], student: Sequence[Tensor], size: Sequence[int]) -> InferenceBatch:
     """Maps (B, 1, h, w), and the largest value (B,) of each when upsampled to `size` and smoothed.
 
-    Map: the sum over layers of 1 - cosine, brought to the finest layer's grid bilinearly (paper, eq. 3).
+    Map: the sum over layers of 1 - cosine, brought to the finest layer's grid bilinearly.
     """
     grid = teacher[0].shape[-2:]
     layers = [

@@ -24,7 +24,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam
 
 from viad.models.patch_embedding import PatchFeatures
-from viad.models.statistics import channel_statistics
+from viad.models.statistics import ChannelScale, standardize
 
 THRESHOLD = 0.5  # th
 WEIGHT_DECAY = 1e-5
@@ -84,9 +84,7 @@ class SimpleNet(AnomalibModule):
     def on_train_start(self) -> None:
         """Measure the patches' mean and variance in one pass over the training images."""
         if self.standardize:
-            ((mean, deviation),) = channel_statistics(self, lambda images: [self.model.patches(images)])
-            self.model.mean.copy_(mean)
-            self.model.deviation.copy_(deviation)
+            standardize(self, [self.model.scale], lambda images: [self.model.patches(images)])
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Tensor:
         """Loss of a batch's patches."""
@@ -120,9 +118,6 @@ class SimpleNet(AnomalibModule):
 class SimpleNetModel(nn.Module):
     """Patch features, adaptor and discriminator."""
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, extractor: PatchFeatures, dimensions: int, hidden: int) -> None:
         super().__init__()
         self.feature_extractor = extractor
@@ -136,8 +131,7 @@ class SimpleNetModel(nn.Module):
         for module in (self.adaptor, *self.discriminator):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_normal_(module.weight)
-        self.register_buffer("mean", torch.zeros(dimensions))
-        self.register_buffer("deviation", torch.ones(dimensions))
+        self.scale = ChannelScale(dimensions)
 
     def patches(self, images: Tensor) -> Tensor:
         """Patches (B, D, h, w) of normalised images (B, C, H, W)."""
@@ -145,7 +139,7 @@ class SimpleNetModel(nn.Module):
 
     def adapted(self, patches: Tensor) -> Tensor:
         """Adapted features (P, D) of patches (P, D)."""
-        return self.adaptor((patches - self.mean) / self.deviation)
+        return self.adaptor(self.scale(patches))
 
     def forward(self, images: Tensor) -> InferenceBatch:
         """Scores and maps of normalised images (B, C, H, W)."""

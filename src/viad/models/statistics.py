@@ -1,17 +1,29 @@
-"""One pass over the training images before the first epoch, for models that fit themselves to the features' scale."""
+"""One pass over the normal training images before the first epoch, for models that fit themselves to the features."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 from anomalib.data import Batch
 from anomalib.models import AnomalibModule
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+from viad.samples import NORMAL
 
 
 def training_batches(module: AnomalibModule) -> Iterator[Batch]:
-    """The training batches on the module's device, pre-processed, with their images announced to the feature cache."""
+    """Every training image that is told normal, once, in the table's order.
+
+    Not in the epochs' order: balanced epochs show some images never and others often, and a pass in an
+    order of its own gives the same sums after a resume. Images are on the module's device, pre-processed, and
+    announced to the feature cache.
+    """
+    loader = module.trainer.train_dataloader
+    normals = [i for i, label in enumerate(loader.dataset.labels) if label == NORMAL]
     cache = getattr(getattr(module.model, "feature_extractor", None), "cache", None)
-    for batch in module.trainer.train_dataloader:
+    rows = Subset(loader.dataset, normals)
+    for batch in DataLoader(rows, loader.batch_size, collate_fn=loader.collate_fn, num_workers=loader.num_workers):
         if cache is not None:
             cache.announce(batch.image_path)
         batch.image = module.pre_processor(batch.image.to(module.device))
@@ -24,7 +36,7 @@ def training_batches(module: AnomalibModule) -> Iterator[Batch]:
 def channel_statistics(
     module: AnomalibModule, features: Callable[[Tensor], Sequence[Tensor]]
 ) -> list[tuple[Tensor, Tensor]]:
-    """Mean and standard deviation of every channel over all training images and positions.
+    """Mean and standard deviation of every channel over all normal training images and positions.
 
     Args:
         module: in training, so that its trainer has a loader.
@@ -46,3 +58,36 @@ def channel_statistics(
         for total, count, mean in zip(sums, counts, means, strict=True)
     ]
     return [(mean.float(), deviation.float()) for mean, deviation in zip(means, deviations, strict=True)]
+
+
+class ChannelScale(nn.Module):
+    """Features with each channel brought to zero mean and unit variance; as they are until `standardize` is called."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scaled features of features (N, D) or (B, D, h, w)."""
+        shape = (-1, *[1] * (features.ndim - 2))
+        return (features - self.mean.view(shape)) / self.deviation.view(shape)
+
+
+def standardize(
+    module: AnomalibModule, scales: Iterable[nn.Module], features: Callable[[Tensor], Sequence[Tensor]]
+) -> None:
+    """Fit the `ChannelScale`s, one for each of the maps that `features` gives, by `channel_statistics`.
+
+    A resumed training has them from its checkpoint.
+    """
+    if module.trainer.current_epoch > 0:
+        return
+    for scale, (mean, deviation) in zip(
+        cast("Iterable[ChannelScale]", scales), channel_statistics(module, features), strict=True
+    ):
+        scale.mean.copy_(mean)
+        scale.deviation.copy_(deviation)

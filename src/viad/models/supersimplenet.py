@@ -35,11 +35,10 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
 from viad.datamodule import Balance
-from viad.models.statistics import channel_statistics
+from viad.models.statistics import ChannelScale, standardize
 
-PERLIN_SIDE = (
-    64  # the paper's grid at 256 px; anomalib's Perlin noise has up to 32 periods a side, and needs twice that
-)
+# The paper's grid at 256 px; anomalib's Perlin noise has up to 32 periods a side, and needs twice that.
+PERLIN_SIDE = 64
 DROPS, DROP = (0.8, 0.9), 0.4  # shares of the epochs after which the learning rates are multiplied, and by what
 CLIP = 1.0  # of the gradient's norm, in supervised training
 
@@ -93,11 +92,8 @@ class Supersimplenet(AnomalibSupersimplenet):
 
     def on_train_start(self) -> None:
         """Measure the features' mean and variance in one pass over the training images."""
-        if not self.standardize or self.trainer.current_epoch > 0:  # a resumed training has it from its checkpoint
-            return
-        ((mean, deviation),) = channel_statistics(self, lambda images: [self.model.pooled(images)])
-        self.model.mean.copy_(mean)
-        self.model.deviation.copy_(deviation)
+        if self.standardize:
+            standardize(self, [self.model.scale], lambda images: [self.model.pooled(images)])
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Tensor:
         """Loss of a batch with noise."""
@@ -143,9 +139,6 @@ class Supersimplenet(AnomalibSupersimplenet):
 class SupersimplenetNetwork(nn.Module):
     """A frozen backbone, an adaptor, and the two heads."""
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(
         self, backbone: str, layers: Sequence[str], *, perlin_threshold: float, noise: float, upscale: int,
         stop_grad: bool, pre_trained: bool,
@@ -159,8 +152,7 @@ class SupersimplenetNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)  # on a CPU up to twice as fast (measured)
         self.anomaly_generator = _AnomalyGenerator(noise_mean=0, noise_std=noise, threshold=perlin_threshold)
         self.upscale = upscale
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("deviation", torch.ones(channels))
+        self.scale = ChannelScale(channels)
 
     def pooled(self, images: Tensor) -> Tensor:
         """The layers' features side by side, 3x3 averaged, of normalised images (B, C, H, W): (B, D, h, w)."""
@@ -171,7 +163,7 @@ class SupersimplenetNetwork(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features, standardised."""
-        return (self.pooled(images) - self.mean[:, None, None]) / self.deviation[:, None, None]
+        return self.scale(self.pooled(images))
 
     def forward(self, images: Tensor) -> InferenceBatch:
         """Logits of images (B, C, H, W): scores (B,) and maps (B, 1, h, w) at the features' resolution."""

@@ -5,7 +5,7 @@ DRAEM and GLASS take their textures from DTD (Cimpoi et al., "Describing Texture
 folder that holds one, or go without it and get a fixed set of textures drawn by this module.
 
 An anomaly is a texture that shows through a mask of thresholded Perlin noise (Zavrtanik et al.,
-"DRAEM", ICCV 2021, sec. 3.3). Two choices of our own: the noise is computed at turned
+"DRAEM", ICCV 2021). Two choices of our own: the noise is computed at turned
 coordinates, where the authors turn its picture and leave the corners empty; and a grey image gets a
 grey texture, because colour would give the anomaly away.
 """
