@@ -157,6 +157,17 @@ def test_frozen_weights_are_not_saved_and_grey_works(path, samples, tmp_path):
     assert np.isfinite(score_batch(model, _images(grey)[:2], CPU)[0]).all()
 
 
+def test_a_saved_model_that_lacks_a_part_is_not_loaded(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    spec = _spec(ROOT / "conf/model/simplenet.yaml")
+    learning.save_model(learning.build(spec, "float32"), spec, tmp_path / "model")
+    file = tmp_path / "model/model.safetensors"
+    save_file({k: v for k, v in load_file(file).items() if k != "model.adaptor.bias"}, file)
+    with pytest.raises(RuntimeError, match=r"model\.adaptor\.bias"):
+        learning.load_model(tmp_path / "model", "float32", CPU)
+
+
 @pytest.mark.parametrize("validation", ["normal", "same_defects"])
 def test_early_stopping_uses_validation_and_says_so(samples, tmp_path, validation):
     spec = _spec(ROOT / "conf/model/msflow.yaml")

@@ -146,7 +146,9 @@ def load_model(folder: Path, precision: str, device: torch.device) -> tuple[Anom
     """The trained model in `folder`, in evaluation mode on `device`, and its spec."""
     spec = ModelSpec(**json.loads((folder / "model.json").read_text(encoding="utf-8")))
     model = build(spec, precision)
-    model.load_state_dict(model.state_dict() | load_file(folder / "model.safetensors"))
+    trained = trained_state(model)
+    frozen = {k: v for k, v in model.state_dict().items() if k not in trained}
+    model.load_state_dict(frozen | load_file(folder / "model.safetensors"))  # all that training made, or an error
     return model.to(device).eval(), spec
 
 
