@@ -50,7 +50,8 @@ def test_every_model_names_its_module_and_both_budgets(path):
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/dataset").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_dataset_has_the_keys_that_stages_read(path):
     dataset = yaml.safe_load(path.read_text())
-    keys = {"name", "code", "categories", "attribution", "source", "natural_noise", "split"}
+    keys = {"name", "code", "categories", "attribution", "about", "source", "archive", "options", "counts"}
+    keys |= {"natural_noise", "split"}
     assert dataset.keys() >= keys
     assert (ROOT / dataset["code"]).exists()
 

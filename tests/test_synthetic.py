@@ -68,17 +68,17 @@ def test_rows_give_the_published_split_and_the_counts_of_the_source(raw, categor
     assert [row.sample for row in rows[:4]] == ["train/good/000", "train/good/001", "train/good/002", "test/good/000"]
     for row in rows:
         assert row.image == raw / category / f"{row.sample}.png"
-        assert row.label == (row.defect != "") == (row.mask is not None)
-        if row.mask is not None:
-            assert row.mask.relative_to(raw / category / "ground_truth").with_suffix("").as_posix() == row.sample
+        assert row.label == (row.defect != "") == (row.masks != ())
+        for mask in row.masks:
+            assert mask.relative_to(raw / category / "ground_truth").with_suffix("").as_posix() == row.sample
 
 
 def test_images_are_8_bit_rgb_of_the_size_and_masks_are_0_and_255(raw):
     for row in synthetic.rows(raw, "object"):
         image = cv2.imread(str(row.image), cv2.IMREAD_UNCHANGED)
         assert (image.shape, image.dtype) == ((128, 128, 3), np.uint8)
-        if row.mask is not None:
-            mask = cv2.imread(str(row.mask), cv2.IMREAD_UNCHANGED)
+        for path in row.masks:
+            mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
             assert mask.shape == (128, 128)
             assert set(np.unique(mask)) == {0, 255}
 

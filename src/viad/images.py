@@ -1,10 +1,13 @@
 """Reading and writing images and masks, and bringing them to size and colour."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from viad.errors import DataError
 
@@ -14,15 +17,27 @@ Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 
+Image.MAX_IMAGE_PIXELS = 1 << 30  # line-scan cameras go beyond Pillow's limit of 90 Mpixel
+ORIENTATION = 0x0112  # EXIF
+
+
 def read_image(path: Path) -> Pixels:
-    """An image as (H, W, 3) or, where it is stored in grey, (H, W) uint8.
+    """An image as (H, W, 3) or, where it is stored in grey, (H, W) uint8, upright as its EXIF data say.
+
+    16 bits are scaled to 8, palettes are looked up and alpha is dropped.
 
     Raises:
         DataError: the file is missing, truncated or no image.
     """
+    with _opened(path) as image:
+        return _eight_bits(image)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            return _eight_bits(image)
+            yield ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing. Restore it (`dvc checkout`, or get the dataset again).") from error
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
@@ -38,14 +53,21 @@ def _eight_bits(image: Image.Image) -> Pixels:
     return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
 
 
-def read_mask(path: Path) -> Mask:
-    """A mask as (H, W) bool: whatever is above 0 is anomalous (datasets store 1, 236 or 255).
+def read_mask(path: Path, lowest: int = 1) -> Mask:
+    """A mask as (H, W) bool.
+
+    Args:
+        path: of the file.
+        lowest: the grey level from which on a pixel is anomalous: 1, as datasets store 1, 236 or 255, unless
+            edges are blurred. Of a palette, its index counts, as colours may all be black; of colours the brightest.
 
     Raises:
         DataError: the file is missing, truncated or no image.
     """
-    pixels = read_image(path)
-    return (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0
+    with _opened(path) as image:
+        stored = image.convert("RGB") if image.mode in ("RGBA", "LA", "PA", "CMYK") else image
+        pixels = np.asarray(stored)
+    return cast("Mask", (pixels if pixels.ndim == 2 else pixels.max(axis=2)) >= lowest)
 
 
 def write_image(pixels: Pixels | Mask, path: Path) -> None:

@@ -1,32 +1,34 @@
-"""One module a dataset: how its files are got, and what its published layout means.
+"""One module a dataset: what its published layout means.
 
-A dataset module has two functions, and its yaml in conf/dataset/ names it as `code`:
-
-    publish(out, source)   write the files as published into the folder `out`
-    rows(raw, category)    yield a `Row` for each image of the category
+A dataset module has a function `rows(raw, category, **options)` that yields a `Row` for each image
+of the category; its yaml in conf/dataset/ names it as `code`, and its `options` are handed on. Where
+the files come as an archive or a folder, the yaml's `archive` says from where. Only a dataset that
+comes in another way has a second function, `publish(out, source)`, which writes its files.
 """
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from viad.errors import ConfigError
+from viad.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
 class Row:
     """One image as its dataset publishes it.
 
-    `image` and `mask` are files under the raw folder; `split` is the published one
+    `image` and `masks` are files under the raw folder. The mask is the union of `masks`, a pixel being
+    anomalous from the grey level (or palette index) `mask_from` on. `split` is the published one
     (train, val, test or pool) or None where the dataset publishes none.
     """
 
     sample: str
     image: Path
     label: int
-    mask: Path | None = None
+    masks: tuple[Path, ...] = ()
+    mask_from: int = 1
     defect: str = ""
     split: str | None = None
     group: str = ""
@@ -37,9 +39,9 @@ class Dataset(Protocol):
     """What a module under viad.datasets offers."""
 
     def publish(self, out: Path, source: dict[str, Any]) -> None:
-        """Write the files as published into the new folder `out`."""
+        """Write the files into the new folder `out`; only where the yaml's `archive` is null."""
 
-    def rows(self, raw: Path, category: str) -> Iterator[Row]:
+    def rows(self, raw: Path, category: str, **options: Any) -> Iterator[Row]:
         """Yield the category's images in a fixed order."""
 
 
@@ -54,3 +56,57 @@ def load(code: str) -> Dataset:
         return cast("Dataset", importlib.import_module(f"viad.datasets.{name}"))
     except ModuleNotFoundError as error:
         raise ConfigError(f"dataset.code: there is no module {code} ({error}). Correct the dataset's yaml.") from error
+
+
+def read_rows(code: str, raw: Path, category: str, options: Mapping[str, Any]) -> list[Row]:
+    """The rows of a category.
+
+    Raises:
+        ConfigError: the dataset knows no such option.
+        DataError: the category has no images, or its files are not as published.
+    """
+    try:
+        rows = list(load(code).rows(raw, category, **options))
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        raise ConfigError(f"dataset.options: {error}. Correct the dataset's yaml.") from error
+    if not rows:
+        raise DataError(f"category '{category}' has no images in {raw}. Correct its name.")
+    return rows
+
+
+def counts(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """Normal and anomalous images of each published split ("all" where none is published)."""
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        found.setdefault(row.split or "all", [0, 0])[row.label] += 1
+    return dict(sorted(found.items()))
+
+
+def check_counts(rows: Sequence[Row], category: str, expected: Mapping[str, Any] | None) -> None:
+    """Compare `rows` with the published counts of their category.
+
+    Args:
+        rows: of the category.
+        category: its name.
+        expected: by category a mapping as `counts` gives it, or a list of such where several were published;
+            None, or a category that is not in it, is not compared.
+
+    Raises:
+        DataError: they differ; the message names both.
+    """
+    if expected is None or category not in expected:
+        return
+    accepted = expected[category] if isinstance(expected[category], list) else [expected[category]]
+    found = counts(rows)
+    if found not in [dict(sorted(one.items())) for one in accepted]:
+        raise DataError(
+            f"{category}: found {_in_words(found)}, but {' or '.join(map(_in_words, accepted))} were published. "
+            "Files are missing or do not belong there: get the dataset again, or set dataset.counts=null to take it "
+            "as it is."
+        )
+
+
+def _in_words(found: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(f"{split} {normal} normal + {anomalous} anomalous" for split, (normal, anomalous) in found.items())

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from viad import datasets
 from viad.atomic import replacing
-from viad.datasets import Row
+from viad.datasets import Row, read_rows
 from viad.errors import ConfigError, DataError
-from viad.images import ASPECTS, COLORS, read_image, read_mask, resize_image, resize_mask, write_image
+from viad.images import ASPECTS, COLORS, Mask, read_image, read_mask, resize_image, resize_mask, write_image
 from viad.params import one_of, read_params
 from viad.samples import ANOMALOUS, NORMAL, write_samples
 from viad.splits import PROTOCOLS, assign_splits
@@ -28,6 +28,7 @@ def main(category: str) -> None:
     params = read_params(
         "dataset.name",
         "dataset.code",
+        "dataset.options",
         "dataset.split.seed",
         "dataset.split.test_normals",
         "dataset.split.val_normals",
@@ -46,9 +47,8 @@ def main(category: str) -> None:
         raise ConfigError(f"image_size: {size!r} is not a whole number of pixels from 32 to 4096.")
     out = Path("data/resized") / params["dataset.name"] / category
 
-    rows = list(datasets.load(params["dataset.code"]).rows(Path("data/raw") / params["dataset.name"], category))
-    if not rows:
-        raise DataError(f"category '{category}' has no images in data/raw/{params['dataset.name']}. Correct its name.")
+    raw = Path("data/raw") / params["dataset.name"]
+    rows = read_rows(params["dataset.code"], raw, category, params["dataset.options"])
     samples = _table(rows)
     samples["split"] = assign_splits(samples, params["protocol"], _split(params), category)
     _place(samples, out)
@@ -72,7 +72,7 @@ def _table(rows: list[Row]) -> pd.DataFrame:
             "sample": [row.sample for row in rows],
             "label": [row.label for row in rows],
             "train_label": [row.label for row in rows],
-            "mask": ["" if row.mask is None else "mask" for row in rows],
+            "mask": ["mask" if row.masks else "" for row in rows],
             "defect": [row.defect for row in rows],
             "split": [row.split or "" for row in rows],
             "group": [row.group for row in rows],
@@ -94,16 +94,25 @@ def _place(samples: pd.DataFrame, out: Path) -> None:
 def _resize(row: Row, sample: dict[str, Any], *, size: int, color: str, aspect: str, root: Path, aside: Path) -> None:
     pixels = read_image(row.image)
     write_image(resize_image(pixels, size, color, aspect), aside / Path(sample["image"]).relative_to(root))
-    if row.mask is None:
+    if not row.masks:
         return
-    mask = read_mask(row.mask)
-    if mask.shape != pixels.shape[:2]:
-        raise DataError(
-            f"{row.mask}: the mask is {mask.shape[1]}x{mask.shape[0]} pixels, its image {row.image} "
-            f"{pixels.shape[1]}x{pixels.shape[0]}. Replace the one that is wrong."
-        )
+    mask = _union(row, pixels.shape[:2])
     if mask.any() and row.label == NORMAL:
-        raise DataError(f"{row.mask}: the mask marks a defect, but {row.image} is labelled normal. Correct the label.")
+        raise DataError(f"{row.masks[0]} marks a defect, but {row.image} is labelled normal. Correct the label.")
     if not mask.any() and row.label == ANOMALOUS:
-        raise DataError(f"{row.mask}: the mask is empty, but {row.image} is labelled anomalous. Correct mask or label.")
+        raise DataError(f"{row.masks[0]} is empty, but {row.image} is labelled anomalous. Correct mask or label.")
     write_image(resize_mask(mask, size, aspect), aside / Path(sample["mask"]).relative_to(root))
+
+
+def _union(row: Row, shape: tuple[int, ...]) -> Mask:
+    """All masks of a row together, (H, W) bool as its image."""
+    union = np.zeros(shape, dtype=bool)
+    for path in row.masks:
+        mask = read_mask(path, row.mask_from)
+        if mask.shape != shape:
+            raise DataError(
+                f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]} pixels, its image {row.image} "
+                f"{shape[1]}x{shape[0]}. Replace the one that is wrong."
+            )
+        union |= mask
+    return union

@@ -79,7 +79,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
                 sample=f"{split}/{kind}/{image.stem}",
                 image=image,
                 label=NORMAL if kind == GOOD else ANOMALOUS,
-                mask=None if kind == GOOD else mask,
+                masks=() if kind == GOOD else (mask,),
                 defect="" if kind == GOOD else kind,
                 split=split,
             )

@@ -1,0 +1,228 @@
+"""Datasets that come as archives: finding or fetching them, telling whether they are whole, unpacking them safely."""
+
+import hashlib
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import py7zr
+import requests
+from tqdm import tqdm
+
+from viad.errors import DataError
+
+ARCHIVES = Path("data/archives")  # where archives are looked for, and downloaded to
+SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+CHUNK = 1 << 20
+MOST_GROWTH = 100  # images hardly compress: what unpacks to more times its size than that is a bomb
+LEAST_LIMIT = 1 << 30  # bytes; small archives may hold plain bitmaps
+PART = ".part"
+
+
+def publish(out: Path, name: str, archive: Mapping[str, Any], source: str | None) -> None:
+    """Write a dataset's files, as published, into the new folder `out`.
+
+    Args:
+        out: does not exist yet.
+        name: of the dataset.
+        archive: the yaml's block: `file`, `url` (null where a form or a gate stands before it), `page`, `sha256` (null
+            if not known) and, if there are any, `outdated` (a sha256 of an older edition: what is wrong with it).
+        source: an archive or a folder of the user's; None for data/archives/ and the download.
+
+    Raises:
+        DataError: it is not there, damaged, another one, or unsafe to unpack.
+    """
+    found = _find(name, archive, source)
+    if found.is_file():
+        verify(found, archive)
+        unpack(found, out)
+        return
+    parts = sorted(file for file in found.iterdir() if file.name.endswith(SUFFIXES))
+    if not parts:
+        shutil.copytree(found, out)
+    for part in parts:
+        unpack(part, out)
+
+
+def _find(name: str, archive: Mapping[str, Any], source: str | None) -> Path:
+    if source is not None:
+        if not Path(source).exists():
+            raise DataError(f"dataset.source: there is no {source}. Name an archive or a folder, or null.")
+        return Path(source)
+    places = (ARCHIVES / archive["file"], ARCHIVES / name)
+    for place in places:
+        if place.exists():
+            return place
+    if archive["url"] is None:
+        raise DataError(
+            f"{name} cannot be downloaded without its owners' consent. Get {archive['file']} from {archive['page']} and "
+            f"put it at {places[0]}, put its unpacked files into {places[1]}/, or name either by "
+            "-S dataset.source=PATH."
+        )
+    download(archive["url"], places[0], archive["sha256"])
+    return places[0]
+
+
+def download(url: str, target: Path, sha256: str | None = None) -> None:
+    """Fetch `url` to `target`; what a broken download left is gone on with.
+
+    Raises:
+        DataError: there is no answer, it is a web page, it breaks off, or the checksum is another one.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + PART)
+    have = part.stat().st_size if part.is_file() else 0
+    try:
+        with requests.get(url, stream=True, timeout=60, headers={"Range": f"bytes={have}-"} if have else {}) as answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                pass  # all of it is here
+            else:
+                answer.raise_for_status()
+                _receive(answer, part, have, url)
+    except requests.RequestException as error:
+        raise DataError(
+            f"{url}: the download failed ({error}). Run again to go on from where it stopped, or get it by hand and put "
+            f"it at {target}."
+        ) from error
+    if sha256 is not None and (found := checksum(part)) != sha256:
+        part.unlink()
+        raise DataError(f"{url}: what came has the SHA-256 {found}, published is {sha256}. It was removed; run again.")
+    part.rename(target)
+
+
+def _receive(answer: requests.Response, part: Path, have: int, url: str) -> None:
+    if answer.headers.get("Content-Type", "").startswith("text/html"):
+        raise DataError(f"{url} gives a web page instead of an archive: the link has changed. Get it by hand.")
+    resumed = answer.status_code == requests.codes.partial_content
+    left = answer.headers.get("Content-Length")
+    total = None if left is None else int(left) + (have if resumed else 0)
+    bar = tqdm(total=total, initial=have if resumed else 0, desc=f"get {part.stem}", unit="B", unit_scale=True)
+    with bar, part.open("ab" if resumed else "wb") as file:
+        for chunk in answer.iter_content(CHUNK):
+            file.write(chunk)
+            bar.update(len(chunk))
+    if total is not None and part.stat().st_size < total:
+        raise DataError(f"{url} broke off after {part.stat().st_size} of {total} bytes. Run again to go on from there.")
+
+
+def verify(file: Path, archive: Mapping[str, Any]) -> None:
+    """Compare an archive's checksum with the published one, if there is one.
+
+    Raises:
+        DataError: it differs.
+    """
+    if archive["sha256"] is None:
+        return
+    found = checksum(file)
+    if found != archive["sha256"]:
+        known = archive.get("outdated", {}).get(found, "it is damaged, or another edition")
+        raise DataError(
+            f"{file}: {known} (SHA-256 {found}; {archive['sha256']} is expected). Get it again from "
+            f"{archive['url'] or archive['page']}, or set dataset.archive.sha256=null to take it as it is."
+        )
+
+
+def checksum(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def unpack(file: Path, out: Path) -> None:
+    """Unpack a zip, 7z or (compressed) tar archive into the folder `out`, regular files alone.
+
+    Raises:
+        DataError: it is damaged or no archive, holds a link or a path that leads out of `out`, or grows beyond
+            all proportion.
+    """
+    limit = max(LEAST_LIMIT, MOST_GROWTH * file.stat().st_size)
+    out.mkdir(parents=True, exist_ok=True)
+    with _explained(file):
+        if zipfile.is_zipfile(file):
+            _write_all(_zip_members(file), out, limit)
+        elif py7zr.is_7zfile(file):
+            _unpack_7z(file, out, limit)
+        elif tarfile.is_tarfile(file):
+            _write_all(_tar_members(file), out, limit)
+        else:
+            raise ValueError("it is no zip, 7z or tar archive")
+
+
+@contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    damaged = (
+        zipfile.BadZipFile, tarfile.TarError, py7zr.exceptions.ArchiveError, lzma.LZMAError, zlib.error, EOFError,
+        RuntimeError, ValueError, NotImplementedError,
+    )  # fmt: skip
+    try:
+        yield
+    except damaged as error:
+        raise DataError(f"{file} cannot be unpacked: {error}. Get it again.") from error
+
+
+Member = tuple[str, int, IO[bytes]]
+
+
+def _zip_members(file: Path) -> Iterator[Member]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise ValueError(f"{info.filename} is a link")
+            if not info.is_dir():
+                with archive.open(info) as opened:
+                    yield info.filename, info.file_size, opened
+
+
+def _tar_members(file: Path) -> Iterator[Member]:
+    with tarfile.open(file) as archive:
+        for info in archive:
+            if not info.isfile() and not info.isdir():
+                raise ValueError(f"{info.name} is a link or a device")
+            if info.isfile():
+                yield info.name, info.size, archive.extractfile(info)  # type: ignore[misc]  # a file opens
+
+
+def _write_all(members: Iterator[Member], out: Path, limit: int) -> None:
+    written = 0
+    for name, size, opened in tqdm(members, desc="unpack", unit="file", mininterval=1):
+        written += size
+        _refuse_bomb(written, limit)
+        target = out / inside(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            shutil.copyfileobj(opened, file, CHUNK)
+
+
+def _unpack_7z(file: Path, out: Path, limit: int) -> None:
+    with py7zr.SevenZipFile(file) as archive:
+        members = archive.list()
+        _refuse_bomb(sum(member.uncompressed for member in members), limit)
+        for member in members:
+            inside(member.filename)
+            if member.is_symlink:
+                raise ValueError(f"{member.filename} is a link")
+        archive.extractall(out)
+
+
+def _refuse_bomb(size: int, limit: int) -> None:
+    if size > limit:
+        raise ValueError(f"it unpacks to more than {limit} bytes, out of all proportion to its size")
+
+
+def inside(name: str) -> PurePosixPath:
+    """A member's path, if it stays inside the folder that it is unpacked into.
+
+    Raises:
+        ValueError: it is absolute or goes up.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0]:
+        raise ValueError(f"the path {name!r} leads out of the folder")
+    return path

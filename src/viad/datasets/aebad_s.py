@@ -1,0 +1,39 @@
+"""AeBAD-S, aero-engine blades (Zhang et al., "Industrial Anomaly Detection with Domain Shift: A Real-world Dataset and
+Masked Multi-scale Reconstruction", Computers in Industry 2023): `AeBAD_S/{train,test}/<kind>/<domain>/IMG_*.png`, masks
+alike. Test images of the domain `same` look like training, those of background, illumination and view do not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from viad.datasets import Row
+from viad.datasets.trees import folders, images, mask_named, only, refuse_surplus, root_of
+
+DOMAINS = ("same", "background", "illumination", "view")
+NORMAL = "good"
+
+
+def rows(raw: Path, category: str) -> Iterator[Row]:
+    """The blades by split, kind, domain and number."""
+    del category
+    root = root_of(raw, "AeBAD_S/train") / "AeBAD_S"
+    only(root, "train", "test", "ground_truth")
+    used: set[Path] = set()
+    for split in ("train", "test"):
+        for kind in folders(root / split):
+            only(kind, *DOMAINS)
+            for domain in folders(kind):
+                for image in images(domain):
+                    anomalous = kind.name != NORMAL
+                    truth = root / "ground_truth" / kind.name / domain.name
+                    masks = (mask_named(truth, image.stem, image),) if anomalous else ()
+                    used.update(masks)
+                    yield Row(
+                        sample=f"{split}/{kind.name}/{domain.name}/{image.stem}",
+                        image=image,
+                        label=int(anomalous),
+                        masks=masks,
+                        defect=kind.name if anomalous else "",
+                        split=split,
+                        domain=domain.name,
+                    )
+    refuse_surplus(root / "ground_truth", used)

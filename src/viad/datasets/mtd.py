@@ -1,0 +1,40 @@
+"""Magnetic Tile Defects (Huang et al., "Surface defect saliency of magnetic tile", The Visual Computer 2020):
+`MT_<kind>/Imgs/exp<E>_num_<N>.jpg`, and a mask of the same name, grey at the edges of a defect. Exposure E is the
+`domain`. No published split."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from viad.datasets import Row
+from viad.datasets.trees import images, only, root_of
+from viad.errors import DataError
+
+KINDS = ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven")
+NORMAL = "Free"
+MASK_FROM = 128
+
+
+def rows(raw: Path, category: str) -> Iterator[Row]:
+    """The tiles by kind, exposure and number."""
+    del category
+    root = root_of(raw, f"MT_{NORMAL}")
+    only(root, *(f"MT_{kind}" for kind in KINDS))
+    for kind in KINDS:
+        for image in images(root / f"MT_{kind}/Imgs"):
+            if image.suffix.lower() == ".png":
+                continue
+            exposure, _, number = image.stem.partition("_num_")
+            if not number:
+                raise DataError(f"{image}: its name is not of the form exp1_num_2.jpg. Get the dataset again.")
+            masks = (image.with_suffix(".png"),)
+            if not masks[0].is_file():
+                raise DataError(f"{masks[0]}: the mask of {image} is missing. Get the dataset again.")
+            yield Row(
+                sample=f"{kind}/{image.stem}",
+                image=image,
+                label=int(kind != NORMAL),
+                masks=() if kind == NORMAL else masks,
+                mask_from=MASK_FROM,
+                defect="" if kind == NORMAL else kind,
+                domain=exposure,
+            )

@@ -1,0 +1,39 @@
+"""MVTec AD 2 (Heckler-Kram et al., "The MVTec AD 2 Dataset", arXiv 2503.21622). Objects are seen under several lights,
+training and validation under the regular one alone. `domain` is the light, `group` the scene: one scene under all lights
+stays together. The public test set is the test set; the private ones have no labels and are left out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from viad.datasets import Row
+from viad.datasets.trees import images, mask_named, only, refuse_surplus, root_of
+from viad.errors import DataError
+
+PRIVATE = ("test_private", "test_private_mixed")
+
+
+def rows(raw: Path, category: str) -> Iterator[Row]:
+    """The category's images by split (train, val, public test), kind, scene and light."""
+    root = root_of(raw, f"{category}/test_public") / category
+    only(root, "train", "validation", "test_public", *PRIVATE)
+    truth = root / "test_public/ground_truth"
+    used: set[Path] = set()
+    for folder, split in (("train", "train"), ("validation", "val"), ("test_public", "test")):
+        for kind in ("good", "bad"):
+            for image in images(root / folder / kind):
+                scene, _, light = image.stem.partition("_")
+                if not light:
+                    raise DataError(f"{image}: its name has no light, such as 000_regular.png. Get the dataset again.")
+                masks = (mask_named(truth / kind, f"{image.stem}_mask", image),) if kind == "bad" else ()
+                used.update(masks)
+                yield Row(
+                    sample=f"{folder}/{kind}/{image.stem}",
+                    image=image,
+                    label=int(kind == "bad"),
+                    masks=masks,
+                    defect="bad" if kind == "bad" else "",
+                    split=split,
+                    group=f"{folder}/{kind}/{scene}",
+                    domain=light,
+                )
+    refuse_surplus(truth, used)

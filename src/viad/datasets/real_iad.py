@@ -1,0 +1,59 @@
+"""Real-IAD (Wang et al., "Real-IAD: A Real-World Multi-View Dataset for Benchmarking Versatile Industrial Anomaly
+Detection", CVPR 2024). The json of a category decides: images in an NG folder whose defect cannot be seen in their view
+are labelled OK. Options: `views` is single (the camera from above) or all (five cameras; the views of one part stay
+together), `resolution` the archive's edition, `noise` the share of defective parts among the training images of the
+fully unsupervised lists (fuiad), which hold all views."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from viad.datasets import Row
+from viad.datasets.trees import root_of
+from viad.errors import ConfigError, DataError
+
+LISTS = {"single": "realiad_jsons_sv", "all": "realiad_jsons"}
+NOISE = (0.0, 0.1, 0.2, 0.4)
+NORMAL = "OK"
+
+
+def rows(
+    raw: Path, category: str, *, views: str = "single", resolution: str | int = 1024, noise: float | None = None
+) -> Iterator[Row]:
+    """The category's images in the order of its json.
+
+    Raises:
+        ConfigError: an unknown option.
+        DataError: a file that the json names is missing, or an anomaly has no mask.
+    """
+    if views not in LISTS:
+        raise ConfigError(f"dataset.options.views: '{views}' is not known. Choose one of {', '.join(LISTS)}.")
+    if noise is not None and noise not in NOISE:
+        raise ConfigError(f"dataset.options.noise: {noise} was not published. Choose one of {NOISE} or null.")
+    lists = LISTS[views] if noise is None else f"realiad_jsons_fuiad_{noise}"
+    table = root_of(raw, f"{lists}/{category}.json") / f"{lists}/{category}.json"
+    root = root_of(raw, f"realiad_{resolution}/{category}") / f"realiad_{resolution}/{category}"
+    published = json.loads(table.read_text(encoding="utf-8"))
+    for split in ("train", "test"):
+        for one in published[split]:
+            image, defect = root / one["image_path"], one["anomaly_class"]
+            anomalous = defect != NORMAL
+            masks = (root / one["mask_path"],) if anomalous and one.get("mask_path") else ()
+            for file in (image, *masks):
+                if not file.is_file():
+                    raise DataError(f"{file} is missing, which {table} names. Get the dataset again.")
+            yield Row(
+                sample=Path(one["image_path"]).with_suffix("").as_posix(),
+                image=image,
+                label=int(anomalous),
+                masks=masks,
+                defect=defect if anomalous else "",
+                # Defective parts among training images are label noise, told apart by the label alone.
+                split="pool" if anomalous and split == "train" else split,
+                group=_part(image) if views == "all" or noise is not None else "",
+            )
+
+
+def _part(image: Path) -> str:
+    """The folders down to the part's number: the same for all its views."""
+    return f"{image.parent.parent.name}/{image.parent.name}"

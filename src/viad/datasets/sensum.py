@@ -1,0 +1,94 @@
+"""SensumSODF, capsules and softgels (Rački et al., "Detection of surface defects on pharmaceutical solid oral dosage
+forms with convolutional neural networks", Neural Computing and Applications 2021): `negative/data`, `positive/data`
+and `positive/annotation`, no published split. Option `fold`: null gives the split of the study, 0 to 2 a fold of the
+three-fold cross-validation in the literature, whose lists are read from `sensum_splits/`."""
+
+import io
+import pickle
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from viad.datasets import Row
+from viad.datasets.trees import images, mask_named, refuse_surplus, root_of
+from viad.errors import ConfigError, DataError
+
+SEED, TEST_NORMALS = 143, 150
+CATEGORIES = ("capsule", "softgel")  # in the order in which the study shuffles them
+FOLDS = 3
+
+
+def rows(raw: Path, category: str, *, fold: int | None = None) -> Iterator[Row]:
+    """The category's images, normal ones first, by number.
+
+    Raises:
+        ConfigError: an unknown fold.
+        DataError: a mask or a fold's list is missing.
+    """
+    root = root_of(raw, f"{category}/negative")
+    normals = images(root / category / "negative/data")
+    anomalies = images(root / category / "positive/data")
+    split = _study(root, category) if fold is None else _fold(raw, category, fold)
+    for image in normals:
+        name = f"negative/{image.stem}"
+        yield Row(sample=name, image=image, label=0, split=split.get(name, "train"))
+    truth = root / category / "positive/annotation"
+    masks = {image: mask_named(truth, image.stem, image) for image in anomalies}
+    refuse_surplus(truth, set(masks.values()))
+    for image, mask in masks.items():
+        name = f"positive/{image.stem}"
+        part = split.get(name, "test")
+        yield Row(
+            sample=name,
+            image=image,
+            label=1,
+            masks=(mask,),
+            defect="positive",
+            split="pool" if part == "train" else part,
+        )
+
+
+def _study(root: Path, category: str) -> dict[str, str]:
+    """The 150 normal test images: one generator shuffles capsule, then softgel.
+
+    The study shuffled the order of its disk, which nobody can repeat; names in order are shuffled here.
+    """
+    rng = random.Random(SEED)  # noqa: S311  the study's generator
+    drawn: dict[str, str] = {}
+    for one in CATEGORIES:
+        names = [image.stem for image in images(root / one / "negative/data")]
+        rng.shuffle(names)
+        if one == category:
+            drawn = {f"negative/{name}": "test" for name in names[:TEST_NORMALS]}
+    return drawn
+
+
+def _fold(raw: Path, category: str, fold: int) -> dict[str, str]:
+    """The split of every image in one fold, by lists `sensum_splits/<category>/<fold>/{train,test}/{neg,pos}*.pckl`."""
+    if fold not in range(FOLDS):
+        raise ConfigError(f"dataset.options.fold: {fold!r} is no fold. Choose 0 to {FOLDS - 1}, or null.")
+    folder = root_of(raw, f"sensum_splits/{category}/{fold}") / f"sensum_splits/{category}/{fold}"
+    split: dict[str, str] = {}
+    for part in ("train", "test"):
+        for kind, names in (("negative", "neg*.pckl"), ("positive", "pos*.pckl")):
+            lists = sorted((folder / part).glob(names))
+            if not lists:
+                raise DataError(f"{folder / part}: there is no list {names}. Get the splits again.")
+            split |= {f"{kind}/{Path(str(entry)).stem}": part for entry in _plain(lists[0])}
+    return split
+
+
+class _Plain(pickle.Unpickler):
+    """Reads lists, strings and numbers; a pickle that names a class could run anything, so it is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+
+def _plain(path: Path) -> list[Any]:
+    try:
+        entries = _Plain(io.BytesIO(path.read_bytes())).load()
+    except (pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise DataError(f"{path} is no plain list of names ({error}). Get the splits again.") from error
+    return [entry[0] if isinstance(entry, list | tuple) else entry for entry in entries]

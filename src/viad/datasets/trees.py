@@ -1,0 +1,142 @@
+"""Folder trees as datasets publish them, MVTec's above all: finding, listing and pairing their files."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from viad.datasets import Row
+from viad.errors import DataError
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+DEPTH = 3  # folders that may enclose what is looked for
+
+
+def root_of(raw: Path, child: str) -> Path:
+    """The one folder at or below `raw` that has `child` (archives differ in the folders around their content).
+
+    Args:
+        raw: where to look.
+        child: a path below the folder that is looked for.
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
+    level = [raw]
+    for _ in range(DEPTH + 1):
+        found = [folder for folder in level if (folder / child).exists()]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise DataError(f"{raw}: {child} is there twice, in {found[0]} and in {found[1]}. Remove one of them.")
+        level = [sub for folder in level for sub in folders(folder)]
+    raise DataError(f"{raw}: there is no {child}. Is this the dataset's own archive, and whole?")
+
+
+def folders(folder: Path) -> list[Path]:
+    """Its sub-folders in order, without what operating systems leave behind."""
+    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not _junk(sub)) if folder.is_dir() else []
+
+
+def images(folder: Path) -> list[Path]:
+    """Its image files in order, whatever the case of their suffix, without what operating systems leave behind."""
+    if not folder.is_dir():
+        return []
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not _junk(file))
+
+
+def _junk(path: Path) -> bool:
+    return path.name.startswith((".", "__MACOSX"))
+
+
+def only(folder: Path, *known: str) -> None:
+    """Refuse sub-folders that the dataset does not publish.
+
+    Raises:
+        DataError: there is one.
+    """
+    for sub in folders(folder):
+        if sub.name not in known:
+            raise DataError(
+                f"{sub}: the dataset publishes no such folder; there are {', '.join(known)}. "
+                "Remove it, or get the dataset again."
+            )
+
+
+def mask_named(folder: Path, stem: str, image: Path) -> Path:
+    """The image file `stem` in `folder`, whatever its suffix.
+
+    Raises:
+        DataError: there is none, or more than one; the message names the image it belongs to.
+    """
+    found = [file for suffix in SUFFIXES for file in (folder / f"{stem}{suffix}",) if file.is_file()]
+    if len(found) != 1:
+        problem = "is missing" if not found else f"is there {len(found)} times"
+        raise DataError(f"{folder / stem}: the mask of {image} {problem}. Get the dataset again.")
+    return found[0]
+
+
+def tree_rows(
+    root: Path, splits: Mapping[str, str], *, normal: str = "good", masks: Callable[[Path], tuple[Path, ...]],
+    truth: str = "ground_truth",
+) -> Iterator[Row]:  # fmt: skip
+    """Rows of `root/<folder>/<kind>/<image>`.
+
+    Args:
+        root: a category's folder.
+        splits: the split that each folder stands for.
+        normal: the kind that is normal; every other one is a defect.
+        masks: gives the masks of an anomalous image.
+        truth: the folder of masks below `root`.
+
+    Raises:
+        DataError: a folder or a mask is there that does not belong there, or a mask is missing.
+    """
+    only(root, *(folder.split("/")[0] for folder in splits), truth)
+    used: set[Path] = set()
+    for folder, split in splits.items():
+        for kind in folders(root / folder):
+            for image in images(kind):
+                anomalous = kind.name != normal
+                found = masks(image) if anomalous else ()
+                used.update(found)
+                yield Row(
+                    sample=f"{folder}/{kind.name}/{image.stem}",
+                    image=image,
+                    label=int(anomalous),
+                    masks=found,
+                    defect=kind.name if anomalous else "",
+                    split=split,
+                )
+    refuse_surplus(root / truth, used)
+
+
+def refuse_surplus(truth: Path, used: set[Path]) -> None:
+    """Refuse masks that belong to no image.
+
+    Raises:
+        DataError: there is one.
+    """
+    surplus = sorted(file for file in truth.rglob("*") if file.suffix.lower() in SUFFIXES and not _junk(file))
+    surplus = [file for file in surplus if file not in used]
+    if surplus:
+        raise DataError(f"{len(surplus)} masks belong to no image, the first is {surplus[0]}. Get the dataset again.")
+
+
+def mvtec_rows(
+    root: Path, *, normal: str = "good", suffix: str = "_mask", truth: str = "ground_truth"
+) -> Iterator[Row]:
+    """Rows of a category in MVTec AD's layout: train and test folders by kind, masks in `truth/<kind>`.
+
+    Args:
+        root: the category's folder.
+        normal: the kind that is normal.
+        suffix: what a mask's name has behind its image's.
+        truth: the folder of masks.
+
+    Raises:
+        DataError: a folder or a mask is missing or does not belong there.
+    """
+
+    def masks(image: Path) -> tuple[Path, ...]:
+        return (mask_named(root / truth / image.parent.name, image.stem + suffix, image),)
+
+    return tree_rows(root, {"train": "train", "test": "test"}, normal=normal, masks=masks, truth=truth)

@@ -1,0 +1,52 @@
+"""VAD, the Valeo Anomaly Dataset (Baitieva et al., "Supervised Anomaly Detection for Complex Industrial Images", CVPR
+2024). The full archive has a thousand anomalous training images, here the pool, and test anomalies of kinds that
+training has not (`domain` seen or unseen), but no masks; the one-class archive has masks of the test anomalies and no
+pool. Kinds of defect are not told apart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from viad.datasets import Row
+from viad.datasets.trees import images, only, refuse_surplus, root_of
+from viad.errors import DataError
+
+PARTS = {  # folder: split, domain
+    "train/good": ("train", ""),
+    "train/bad": ("pool", "seen"),
+    "test/good": ("test", ""),
+    "test/bad": ("test", "seen"),
+    "test/bad_unseen_defects": ("test", "unseen"),
+}
+
+
+def rows(raw: Path, category: str) -> Iterator[Row]:
+    """The images by split, kind and number."""
+    del category
+    root = root_of(raw, "train/good")
+    for folder in ("train", "test"):
+        only(root / folder, *(part.split("/")[1] for part in PARTS if part.startswith(folder)))
+    full, truth = (root / "train/bad").is_dir(), root / "ground_truth/bad"
+    if not full and not truth.is_dir():
+        raise DataError(
+            f"{root} has neither masks nor anomalous training images: it is the one-class archive from before "
+            "September 2025. Get the newer one."
+        )
+    by_stem = {mask.stem.split("_")[0]: mask for mask in images(truth)}
+    used: set[Path] = set()
+    for folder, (split, domain) in PARTS.items():
+        for image in images(root / folder):
+            anomalous = "bad" in folder
+            masks = (by_stem[image.stem],) if folder == "test/bad" and image.stem in by_stem else ()
+            if folder == "test/bad" and by_stem and not masks:
+                raise DataError(f"{truth / image.stem}_mask: the mask of {image} is missing. Get the dataset again.")
+            used.update(masks)
+            yield Row(
+                sample=f"{folder}/{image.stem}",
+                image=image,
+                label=int(anomalous),
+                masks=masks,
+                defect="bad" if anomalous else "",
+                split=split,
+                domain=domain if full else "",
+            )
+    refuse_surplus(truth, used)

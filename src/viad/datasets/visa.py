@@ -1,0 +1,50 @@
+"""VisA (Zou et al., "SPot-the-Difference Self-Supervised Pre-training for Anomaly Detection and Segmentation", ECCV
+2022). `split_csv/1cls.csv` is the one-class split; `<category>/image_anno.csv` names the defects of each image. Masks hold
+class numbers, so they look black. `split` may be 2cls_highshot or 2cls_fewshot, whose training anomalies are the pool."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from viad.datasets import Row
+from viad.datasets.trees import root_of
+from viad.errors import ConfigError, DataError
+
+SPLITS = ("1cls", "2cls_highshot", "2cls_fewshot")
+
+
+def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
+    """The category's images in the order of the split's table.
+
+    Raises:
+        ConfigError: an unknown split.
+        DataError: a file that the table names is missing.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"dataset.options.split: '{split}' is not known. Choose one of {', '.join(SPLITS)}.")
+    root = root_of(raw, "split_csv")
+    defects = {one["image"]: one["label"] for one in _table(root / category / "image_anno.csv")}
+    for one in _table(root / f"split_csv/{split}.csv"):
+        if one["object"] != category:
+            continue
+        image, label = root / one["image"], int(one["label"] != "normal")
+        masks = (root / one["mask"],) if one["mask"] else ()
+        for file in (image, *masks):
+            if not file.is_file():
+                raise DataError(f"{file} is missing, which split_csv/{split}.csv names. Get the dataset again.")
+        yield Row(
+            sample=f"{image.parent.name}/{image.stem}",
+            image=image,
+            label=label,
+            masks=masks,
+            # Several defects of one image are joined by commas; in any order they are the same kind.
+            defect="+".join(sorted(defects.get(one["image"], "anomaly").split(","))) if label else "",
+            split="pool" if label and one["split"] == "train" else one["split"],
+        )
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise DataError(f"{path} is missing. Get the dataset again.")
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,398 @@
+"""Every dataset that comes as an archive, from a miniature in its published layout through raw and resize."""
+
+from pathlib import Path
+
+import cv2
+import miniatures
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from viad import archives
+from viad.errors import ConfigError, DataError
+from viad.samples import read_samples
+from viad.stages import raw, resize
+
+ROOT = Path(__file__).parents[1]
+SIZE = 40
+# yaml: category, what builds its miniature
+PUBLISHED = {
+    "mvtec_ad": ("bottle", miniatures.mvtec_ad),
+    "mvtec_ad_2": ("vial", miniatures.mvtec_ad_2),
+    "mvtec_loco": ("screw_bag", miniatures.mvtec_loco),
+    "visa": ("candle", miniatures.visa),
+    "btad": ("03", miniatures.btad),
+    "mpdd": ("bracket_black", miniatures.mpdd),
+    "vad": ("vad", miniatures.vad),
+    "real_iad": ("audiojack", miniatures.real_iad),
+    "sensum": ("capsule", miniatures.sensum),
+    "aebad_s": ("blades", miniatures.aebad_s),
+    "kolektor_sdd2": ("surface", miniatures.kolektor_sdd2),
+    "mtd": ("tile", miniatures.mtd),
+}
+
+
+class Workspace:
+    """A folder with the params of one dataset and its archive at the place where users put it."""
+
+    def __init__(self, name):
+        self.name = name
+        self.category, self.build = PUBLISHED[name]
+        self.dataset = yaml.safe_load((ROOT / f"conf/dataset/{name}.yaml").read_text())
+        self.tree = miniatures.Tree()
+        expected = self.build(self.tree)
+        self.change(categories=[self.category], counts={self.category: expected})
+        self.dataset["archive"]["sha256"] = None
+
+    def change(self, **values):
+        self.dataset |= values
+
+    def pack(self):
+        return self.tree.pack(archives.ARCHIVES / self.dataset["archive"]["file"])
+
+    def run(self, protocol="official", **params):
+        Path("params.yaml").write_text(
+            yaml.safe_dump(
+                {"dataset": self.dataset, "image_size": SIZE, "color": "rgb", "aspect": "squash"}
+                | {"protocol": protocol}
+                | params
+            )
+        )
+        raw.main()
+        resize.main(self.category)
+        return read_samples(Path(f"data/resized/{self.name}/{self.category}"))
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Workspace
+
+
+def counted(samples):
+    found = {}
+    for split, label in zip(samples["split"], samples["label"], strict=True):
+        found.setdefault(split, [0, 0])[label] += 1
+    return found
+
+
+def mask(path):
+    return cv2.imread(path, cv2.IMREAD_GRAYSCALE) > 0
+
+
+@pytest.mark.parametrize("name", sorted(set(PUBLISHED) - {"mtd"}))
+def test_the_published_split_labels_and_masks_come_through(workspace, name):
+    place = workspace(name)
+    place.pack()
+    samples = place.run()
+    assert counted(samples) == place.dataset["counts"][place.category]
+    assert samples["sample"].is_unique
+    assert ((samples["defect"] != "") == (samples["label"] == 1)).all()
+    assert (samples.loc[samples["label"] == 0, "mask"] == "").all()
+    assert (samples["label"] == samples["train_label"]).all()
+    anomalous = samples[samples["label"] == 1]
+    assert (anomalous["mask"] != "").all()
+    assert all(mask(path).any() for path in anomalous["mask"])
+    image = cv2.imread(samples["image"].iloc[0])
+    assert image.shape == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_the_study_cuts_validation_and_pool_out_of_it_and_never_a_group(workspace, name):
+    place = workspace(name)
+    place.pack()
+    samples = place.run("study")
+    found = counted(samples)
+    assert found["train"][1] == found["val"][1] == found["pool"][0] == 0
+    assert min(found["train"][0], found["val"][0], found["pool"][1], *found["test"]) > 0
+    grouped = samples[samples["group"] != ""]
+    assert (grouped.groupby("group")["split"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_an_unpacked_tree_is_taken_too(workspace, name, tmp_path):
+    place = workspace(name)
+    archives.unpack(place.tree.pack(tmp_path / f"elsewhere/mine{Path(place.dataset['archive']['file']).suffix}"), tmp_path / "mine")
+    place.change(source=str(tmp_path / "mine"))
+    assert len(place.run("study")) == sum(map(sum, place.dataset["counts"][place.category].values()))
+
+
+def test_mvtec_ad_names_and_grey_images(workspace):
+    place = workspace("mvtec_ad")
+    place.tree.files.clear()
+    miniatures.mvtec_ad(place.tree, mode="L")
+    place.pack()
+    samples = place.run()
+    assert samples["sample"].tolist()[6] == "test/broken_large/000"
+    assert set(samples["defect"]) == {"", "broken_large", "contamination"}
+    assert cv2.imread(samples["image"].iloc[0], cv2.IMREAD_UNCHANGED).shape == (SIZE, SIZE, 3)  # color: rgb
+
+
+def test_loco_masks_are_the_union_of_all_files_of_an_image(workspace):
+    place = workspace("mvtec_loco")
+    place.change(split=place.dataset["split"])
+    place.pack()
+    samples = place.run().set_index("sample")
+    two, one = (mask(samples.loc[f"test/logical_anomalies/{i}", "mask"]).mean() for i in ("000", "001"))
+    assert two == pytest.approx(2 * one)
+    assert two == pytest.approx(8 / 32, abs=0.03)
+
+
+def test_mvtec_ad_2_knows_light_and_scene_and_leaves_out_private_images(workspace):
+    place = workspace("mvtec_ad_2")
+    place.pack()
+    samples = place.run()
+    assert set(samples["domain"]) == {"regular", "overexposed", "shift_1"}
+    assert set(samples.loc[samples["split"] == "train", "domain"]) == {"regular"}
+    scenes = samples[samples["split"] == "test"].groupby("group")
+    assert (scenes.size() == 3).all()
+    assert not samples["image"].str.contains("private").any()
+
+
+def test_visa_masks_of_class_numbers_and_defects_in_any_order(workspace):
+    place = workspace("visa")
+    place.pack()
+    samples = place.run()
+    anomalous = samples[samples["label"] == 1]
+    assert set(anomalous["defect"]) == {"chunk+wax melded"}
+    assert mask(anomalous["mask"].iloc[0]).mean() == pytest.approx(8 / 40)
+
+
+def test_vad_full_archive_has_a_pool_unseen_defects_and_no_masks(workspace):
+    place = workspace("vad")
+    place.tree.files.clear()
+    place.change(counts={"vad": miniatures.vad(place.tree, full=True)})
+    place.pack()
+    samples = place.run()
+    assert counted(samples) == place.dataset["counts"]["vad"]
+    assert (samples["mask"] == "").all()
+    assert samples["domain"].value_counts().to_dict() == {"": 9, "seen": 6, "unseen": 1}
+
+
+def test_vad_without_masks_is_recognised_as_the_old_archive(workspace):
+    place = workspace("vad")
+    for name in [name for name in place.tree.files if "ground_truth" in name]:
+        del place.tree.files[name]
+    place.pack()
+    with pytest.raises(DataError, match="before September 2025"):
+        place.run()
+
+
+def test_real_iad_labels_come_from_the_json_and_views_of_a_part_stay_together(workspace):
+    place = workspace("real_iad")
+    place.tree.files.clear()
+    expected = miniatures.real_iad(place.tree, views=("C1", "C2", "C3"))
+    place.change(options={"views": "all"}, counts={"audiojack": expected})
+    place.pack()
+    samples = place.run()
+    assert counted(samples) == expected
+    assert samples.groupby("group").size().tolist() == [3] * 10
+    hidden = samples[samples["sample"].str.startswith("NG") & (samples["label"] == 0)]
+    assert len(hidden) == 4
+
+
+def test_real_iad_single_view_is_read_from_the_same_files(workspace):
+    place = workspace("real_iad")
+    place.tree.files.clear()
+    miniatures.real_iad(place.tree, views=("C1", "C2"))
+    place.pack()
+    samples = place.run()
+    assert counted(samples) == {"train": [6, 0], "test": [2, 2]}
+    assert (samples["group"] == "").all()
+
+
+def test_sensum_draws_the_same_150_whatever_the_order_of_the_disk(workspace):
+    place = workspace("sensum")
+    place.pack()
+    first = place.run().set_index("sample")["split"]
+    again = place.run().set_index("sample")["split"]
+    pd.testing.assert_series_equal(first, again)
+    place.category = "softgel"
+    place.change(categories=["softgel"], counts=None)
+    other = place.run().set_index("sample")["split"]
+    assert counted(read_samples(Path("data/resized/sensum/softgel"))) == {"train": [4, 0], "test": [150, 3]}
+    assert set(first[first == "train"].index) != set(other[other == "train"].index)
+
+
+def test_sensum_folds_are_read_from_plain_pickles_alone(workspace):
+    place = workspace("sensum")
+    expected = miniatures.sensum_folds(place.tree)
+    place.change(options={"fold": 0}, counts={"capsule": expected})
+    place.pack()
+    assert counted(place.run()) == expected
+    place.tree.files["sensum_splits/capsule/0/test/neg.pckl"] = b"cos\nsystem\n(S'false'\ntR."
+    place.pack()
+    with pytest.raises(DataError, match=r"neg\.pckl is no plain list of names"):
+        place.run()
+    place.change(options={"fold": 7})
+    with pytest.raises(ConfigError, match=r"options\.fold: 7 is no fold"):
+        place.run()
+
+
+def test_aebad_domains_and_mac_junk(workspace):
+    place = workspace("aebad_s")
+    place.pack()
+    samples = place.run()
+    test = samples[samples["split"] == "test"]
+    assert test["domain"].value_counts().to_dict() == dict.fromkeys(("same", "background", "illumination", "view"), 3)
+    assert set(samples.loc[samples["split"] == "train", "domain"]) == {"background", "illumination", "view"}
+
+
+def test_kolektor_leaves_out_stray_copies_and_labels_by_mask(workspace):
+    place = workspace("kolektor_sdd2")
+    place.pack()
+    samples = place.run()
+    assert len(samples) == 13
+    assert samples.loc[samples["label"] == 1, "sample"].tolist() == [
+        "train/10000", "train/10004", "test/20000", "test/20004",
+    ]  # fmt: skip
+
+
+def test_mtd_masks_start_at_half_grey_and_exposures_are_domains(workspace):
+    place = workspace("mtd")
+    place.pack()
+    samples = place.run("study")
+    assert set(samples["domain"]) == {f"exp{i}" for i in range(1, 7)}
+    marked = mask(samples.loc[samples["label"] == 1, "mask"].iloc[0]).mean()
+    assert marked == pytest.approx(8 / 37, abs=0.04)  # the stripe at 127 does not count
+    with pytest.raises(ConfigError, match="without a published split"):
+        place.run("official")
+
+
+# What damages each miniature's masks, and one of its images.
+MASKS = {
+    "mvtec_ad": "bottle/ground_truth/contamination/001_mask.png",
+    "mvtec_ad_2": "vial/test_public/ground_truth/bad/001_shift_1_mask.png",
+    "mvtec_loco": "screw_bag/ground_truth/structural_anomalies/001/000.png",
+    "visa": "candle/Data/Masks/Anomaly/002.png",
+    "btad": "BTech_Dataset_transformed/03/ground_truth/ko/0001.png",
+    "mpdd": "anomaly_dataset/bracket_black/ground_truth/contamination/001_mask.png",
+    "vad": "VAD/vad/ground_truth/bad/11_mask.png",
+    "real_iad": "realiad_1024/audiojack/NG/AK/S0002/audiojack__0002_NG_AK_C1_2023.png",
+    "sensum": "SensumSODF/capsule/positive/annotation/002.png",
+    "aebad_s": "AeBAD/AeBAD_S/ground_truth/groove/view/IMG_0200.png",
+    "kolektor_sdd2": "test/20004_GT.png",
+    "mtd": "Magnetic-tile-defect-datasets.-master/MT_Crack/Imgs/exp2_num_117.png",
+}
+
+
+def stem(path):
+    return Path(path).parent.name if "loco" in path or path.endswith("001/000.png") else Path(path).stem
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_missing_mask_is_named(workspace, name):
+    place = workspace(name)
+    del place.tree.files[MASKS[name]]
+    place.pack()
+    with pytest.raises(DataError, match=stem(MASKS[name]).removesuffix(".png")):
+        place.run()
+    assert not Path(f"data/raw/{name}").exists()
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_truncated_image_is_named(workspace, name):
+    place = workspace(name)
+    broken = next(path for path in place.tree.files if path.lower().endswith((".png", ".jpg", ".bmp")))
+    place.tree.files[broken] = place.tree.files[broken][: len(place.tree.files[broken]) // 2]
+    place.pack()
+    with pytest.raises(DataError, match=rf"{Path(broken).name} is not a readable image"):
+        place.run("study")
+    assert not Path(f"data/resized/{name}").exists() or not list(Path(f"data/resized/{name}").glob("[!.]*"))
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_another_checksum_is_refused(workspace, name):
+    place = workspace(name)
+    place.pack()
+    place.dataset["archive"]["sha256"] = "0" * 64
+    with pytest.raises(DataError, match=r"SHA-256 [0-9a-f]{64}; 0+ is expected"):
+        place.run()
+    assert not Path(f"data/raw/{name}").exists()
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_an_image_too_many_is_an_error_with_both_counts(workspace, name):
+    place = workspace(name)
+    wrong = {split: [n, a + 1] for split, (n, a) in place.dataset["counts"][place.category].items()}
+    place.change(counts={place.category: wrong})
+    place.pack()
+    with pytest.raises(DataError, match=r"found .* normal \+ .* were published"):
+        place.run()
+    assert not Path(f"data/raw/{name}").exists()
+
+
+EXTRA = {
+    "mvtec_ad": "bottle/extra/good/000.png",
+    "mvtec_ad_2": "vial/test_secret/000_regular.png",
+    "mvtec_loco": "screw_bag/test2/good/000.png",
+    "btad": "BTech_Dataset_transformed/03/valid/ok/0000.png",
+    "mpdd": "anomaly_dataset/bracket_black/extra/000.png",
+    "vad": "VAD/vad/test/ugly/1.png",
+    "aebad_s": "AeBAD/AeBAD_S/test/good/night/IMG_1.png",
+    "mtd": "Magnetic-tile-defect-datasets.-master/MT_Rust/Imgs/exp1_num_9.jpg",
+}
+
+
+@pytest.mark.parametrize("name", sorted(EXTRA))
+def test_a_folder_too_many_is_named(workspace, name):
+    place = workspace(name)
+    place.tree.image(EXTRA[name])
+    place.pack()
+    with pytest.raises(DataError, match="the dataset publishes no such folder"):
+        place.run()
+
+
+def test_without_an_archive_the_message_says_what_to_get_and_where_to_put_it(workspace):
+    place = workspace("sensum")
+    with pytest.raises(DataError) as error:
+        place.run()
+    for part in ("SensumSODF.7z", "https://www.sensum.eu", "data/archives", "dataset.source"):
+        assert part in str(error.value)
+
+
+def test_archives_by_category_lie_in_a_folder_of_the_dataset(workspace):
+    place = workspace("mvtec_ad")
+    place.tree.pack(archives.ARCHIVES / "mvtec_ad/bottle.tar.xz")
+    other = miniatures.Tree()
+    expected = miniatures.mvtec_ad(other, "cable")
+    other.pack(archives.ARCHIVES / "mvtec_ad/cable.tar.xz")
+    place.change(categories=["bottle", "cable"], counts={"bottle": expected, "cable": expected})
+    place.run()
+    assert sorted(path.name for path in Path("data/raw/mvtec_ad").iterdir()) == ["bottle", "cable"]
+
+
+def test_pixels_of_the_published_files_are_not_altered(workspace):
+    place = workspace("visa")
+    place.pack()
+    place.run()
+    for name, content in place.tree.files.items():
+        assert (Path("data/raw/visa") / name).read_bytes() == content
+
+
+def test_an_unknown_option_is_an_error(workspace):
+    place = workspace("btad")
+    place.change(options={"views": "all"})
+    place.pack()
+    with pytest.raises(ConfigError, match="views"):
+        place.run()
+
+
+@pytest.mark.parametrize("options", [{"views": "some"}, {"noise": 0.3}])
+def test_real_iad_options_are_checked(workspace, options):
+    place = workspace("real_iad")
+    place.change(options=options)
+    place.pack()
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        place.run()
+
+
+def test_masks_shrink_without_vanishing(workspace):
+    place = workspace("mvtec_ad")
+    pixels = np.zeros((SIZE, SIZE), np.uint8)
+    pixels[5, 7] = 255
+    place.tree.add("bottle/ground_truth/contamination/000_mask.png", miniatures.Image.fromarray(pixels))
+    place.pack()
+    samples = place.run(image_size=32).set_index("sample")
+    assert mask(samples.loc["test/contamination/000", "mask"]).any()

@@ -1,0 +1,62 @@
+"""Do the detectors written here learn? Trained for some seconds on a drawn cloth, each tells large defects from none."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from lightning import seed_everything
+
+from viad import learning, training
+from viad.cost import score_batch
+from viad.datamodule import load_tensor
+from viad.datasets.synthetic.specimen import Order, picture
+from viad.images import resize_image, write_image
+from viad.metrics.image import auroc
+from viad.samples import COLUMNS
+
+ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+SIZE = 128
+COUNTS = {("train", "good"): 64, ("test", "good"): 24, ("test", "large"): 24, ("pool", "large"): 8}
+ONE_CLASS = ["msflow", "simplenet", "mmr"]
+UNSUPERVISED = ["inreach", "softpatch"]
+SUPERVISED = ["devnet", "dra"]
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    """Rows of drawn texture images; the pool's anomalies are labelled training rows."""
+    folder, rows = tmp_path_factory.mktemp("texture"), []
+    for (split, kind), count in COUNTS.items():
+        for index in range(count):
+            drawn, _ = picture(Order(3341, 2 * SIZE, "texture", split, kind, index))
+            path = folder / f"{split}-{kind}-{index}.png"
+            write_image(resize_image(drawn, SIZE, "rgb", "squash"), path)
+            label = int(kind != "good")
+            part = "train" if split == "pool" else split
+            rows.append([path.stem, str(path), "", label, label, kind if label else "", part, "", ""])
+    columns = ["sample", "image", "mask", "label", "train_label", "defect", "split", "group", "domain"]
+    return pd.DataFrame(rows, columns=columns)[COLUMNS]
+
+
+@pytest.mark.parametrize("name", ONE_CLASS + UNSUPERVISED + SUPERVISED)
+def test_large_defects_of_the_texture_are_told_from_normal_images(name, samples, tmp_path):
+    model, backbone = (
+        yaml.safe_load((ROOT / f"conf/{part}.yaml").read_text())
+        for part in (f"model/{name}", "backbone/efficientnet_lite0")
+    )
+    spec = learning.model_spec(model, backbone, image_size=SIZE, color="rgb", budget="small", on_gpu=False)
+    learning.device_for("cpu")
+    seed_everything(0, verbose=False)
+    detector = learning.build(spec, "float32")
+    training.fit(
+        detector, spec, samples[samples["split"] == "train"], validation="none", patience=1, seed=0, device=CPU,
+        log_folder=tmp_path / "log", checkpoints=tmp_path / "checkpoints",
+    )  # fmt: skip
+    test = samples[samples["split"] == "test"]
+    images = torch.stack([load_tensor(Path(path)) for path in test["image"]])
+    scores = np.concatenate([score_batch(detector.eval(), part, CPU)[0] for part in images.split(16)])
+    assert auroc(scores, test["label"].to_numpy()) >= 0.95
