@@ -8,6 +8,7 @@ import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import py7zr
 import pytest
@@ -103,7 +104,7 @@ class Server(BaseHTTPRequestHandler):
     """Serves DATA, breaks off the first time at /broken, and gives a page at /page."""
 
     broken = True
-    asked: list = []
+    asked: ClassVar[list] = []
 
     def do_GET(self):
         first = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))

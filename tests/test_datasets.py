@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import cv2
-import miniatures
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+import miniatures
 from viad import archives
 from viad.errors import ConfigError, DataError
 from viad.samples import read_samples
@@ -113,7 +113,9 @@ def test_the_study_cuts_validation_and_pool_out_of_it_and_never_a_group(workspac
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_an_unpacked_tree_is_taken_too(workspace, name, tmp_path):
     place = workspace(name)
-    archives.unpack(place.tree.pack(tmp_path / f"elsewhere/mine{Path(place.dataset['archive']['file']).suffix}"), tmp_path / "mine")
+    archives.unpack(
+        place.tree.pack(tmp_path / f"elsewhere/mine{Path(place.dataset['archive']['file']).suffix}"), tmp_path / "mine"
+    )
     place.change(source=str(tmp_path / "mine"))
     assert len(place.run("study")) == sum(map(sum, place.dataset["counts"][place.category].values()))
 
@@ -254,6 +256,7 @@ def test_mtd_masks_start_at_half_grey_and_exposures_are_domains(workspace):
     place.pack()
     samples = place.run("study")
     assert set(samples["domain"]) == {f"exp{i}" for i in range(1, 7)}
+    assert samples.loc[(samples["label"] == 1) & (samples["mask"] == ""), "defect"].tolist() == ["Uneven"]
     marked = mask(samples.loc[samples["label"] == 1, "mask"].iloc[0]).mean()
     assert marked == pytest.approx(8 / 37, abs=0.04)  # the stripe at 127 does not count
     with pytest.raises(ConfigError, match="without a published split"):

@@ -62,7 +62,7 @@ def _find(name: str, archive: Mapping[str, Any], source: str | None) -> Path:
             return place
     if archive["url"] is None:
         raise DataError(
-            f"{name} cannot be downloaded without its owners' consent. Get {archive['file']} from {archive['page']} and "
+            f"{name} cannot be had without asking its owners. Get {archive['file']} from {archive['page']} and "
             f"put it at {places[0]}, put its unpacked files into {places[1]}/, or name either by "
             "-S dataset.source=PATH."
         )
@@ -88,8 +88,8 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
                 _receive(answer, part, have, url)
     except requests.RequestException as error:
         raise DataError(
-            f"{url}: the download failed ({error}). Run again to go on from where it stopped, or get it by hand and put "
-            f"it at {target}."
+            f"{url}: the download failed ({error}). Run again to go on from there, or get it by hand and put it at "
+            f"{target}."
         ) from error
     if sha256 is not None and (found := checksum(part)) != sha256:
         part.unlink()
@@ -208,7 +208,7 @@ def _unpack_7z(file: Path, out: Path, limit: int) -> None:
             inside(member.filename)
             if member.is_symlink:
                 raise ValueError(f"{member.filename} is a link")
-        archive.extractall(out)
+        archive.extractall(out)  # noqa: S202  every path was looked at above
 
 
 def _refuse_bomb(size: int, limit: int) -> None:

@@ -1,6 +1,7 @@
 """Magnetic Tile Defects (Huang et al., "Surface defect saliency of magnetic tile", The Visual Computer 2020):
 `MT_<kind>/Imgs/exp<E>_num_<N>.jpg`, and a mask of the same name, grey at the edges of a defect. Exposure E is the
-`domain`. No published split."""
+`domain`. No published split. Four masks of uneven tiles are empty: what is uneven there was not drawn, so these tiles
+have none."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from viad.datasets import Row
 from viad.datasets.trees import images, only, root_of
 from viad.errors import DataError
+from viad.images import read_mask
 
 KINDS = ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven")
 NORMAL = "Free"
@@ -33,7 +35,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
                 sample=f"{kind}/{image.stem}",
                 image=image,
                 label=int(kind != NORMAL),
-                masks=() if kind == NORMAL else masks,
+                masks=masks if kind != NORMAL and read_mask(masks[0], MASK_FROM).any() else (),
                 mask_from=MASK_FROM,
                 defect="" if kind == NORMAL else kind,
                 domain=exposure,

@@ -1,6 +1,6 @@
 """MVTec AD 2 (Heckler-Kram et al., "The MVTec AD 2 Dataset", arXiv 2503.21622). Objects are seen under several lights,
-training and validation under the regular one alone. `domain` is the light, `group` the scene: one scene under all lights
-stays together. The public test set is the test set; the private ones have no labels and are left out."""
+training and validation under the regular one alone. `domain` is the light, `group` the scene, which stays together
+under all its lights. The public test set is the test set; the private ones have no labels and are left out."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,6 +1,7 @@
 """VisA (Zou et al., "SPot-the-Difference Self-Supervised Pre-training for Anomaly Detection and Segmentation", ECCV
-2022). `split_csv/1cls.csv` is the one-class split; `<category>/image_anno.csv` names the defects of each image. Masks hold
-class numbers, so they look black. `split` may be 2cls_highshot or 2cls_fewshot, whose training anomalies are the pool."""
+2022). `split_csv/1cls.csv` is the one-class split; `<category>/image_anno.csv` names the defects of each image. Masks
+hold class numbers, so they look black. Option `split`: 2cls_highshot or 2cls_fewshot, whose training anomalies are the
+pool."""
 
 import csv
 from collections.abc import Iterator

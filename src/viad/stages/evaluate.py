@@ -83,10 +83,10 @@ def _operating(test: pd.DataFrame, val_normals: np.ndarray, limit: float | None,
 
 
 def _pixel_level(test: pd.DataFrame, maps: StoredMaps) -> dict[str, Any]:
-    """Pixel metrics over all test images, where every anomalous one has a mask; else none."""
-    unmasked = (test["label"] == ANOMALOUS) & (test["mask"] == "")
-    if unmasked.any() or not (test["label"] == ANOMALOUS).any():
+    """Pixel metrics over the test images whose defects are known: normal ones, and anomalous ones with a mask."""
+    if (test["mask"] == "").all():
         return {}
+    test = test[(test["label"] != ANOMALOUS) | (test["mask"] != "")]
     height, width = maps.recipe.height, maps.recipe.width
     masks = dict(zip(test["row"], test["mask"], strict=True))
 

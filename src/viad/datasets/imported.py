@@ -1,0 +1,44 @@
+"""Somebody's own images, as `viad import` laid them out: a folder under data/imported/ that DVC versions, with a
+table.csv of image, mask, label, defect, split, group, domain and category."""
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from viad.datasets import Row
+from viad.errors import DataError
+
+TABLE = "table.csv"
+
+
+def publish(out: Path, source: dict[str, Any]) -> None:
+    """Copy the imported folder.
+
+    Raises:
+        DataError: it is not there.
+    """
+    folder = Path(source["folder"])
+    if not (folder / TABLE).is_file():
+        raise DataError(
+            f"{folder} is not here. Get it by `dvc pull {folder}.dvc`, or import it again by `viad import`."
+        )
+    shutil.copytree(folder, out)
+
+
+def rows(raw: Path, category: str) -> Iterator[Row]:
+    """The category's images in the order of the table."""
+    with (raw / TABLE).open(newline="", encoding="utf-8") as file:
+        table = [row for row in csv.DictReader(file) if row["category"] == category]
+    for row in table:
+        yield Row(
+            sample=row["sample"],
+            image=raw / row["image"],
+            label=int(row["label"]),
+            masks=(raw / row["mask"],) if row["mask"] else (),
+            defect=row["defect"],
+            split=row["split"] or None,
+            group=row["group"],
+            domain=row["domain"],
+        )

@@ -1,0 +1,300 @@
+"""viad import: folders as people lay them out, and tables; what is understood, copied, versioned and trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import yaml
+from PIL import Image
+
+from viad import learning, training
+from viad.errors import ConfigError, DataError
+from viad.importing import import_images
+from viad.layouts import understand
+from viad.samples import read_samples
+from viad.stages import raw, resize
+
+ROOT = Path(__file__).parents[1]
+RNG = np.random.default_rng(0)
+
+
+def picture(path, size=(48, 36), suffix_format=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = RNG.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, format=suffix_format)
+
+
+def mask(path, size=(48, 36), *, blank=False):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros((size[1], size[0]), np.uint8)
+    pixels[10:20, 5:25] = 0 if blank else 255
+    Image.fromarray(pixels).save(path)
+
+
+def mvtec(root):
+    """Split folders, masks of another name in a folder of their own."""
+    for i in range(8):
+        picture(root / f"train/good/{i:03}.png")
+    for i in range(4):
+        picture(root / f"test/good/{i:03}.png")
+        for kind in ("scratch", "dent"):
+            picture(root / f"test/{kind}/{i:03}.png")
+            mask(root / f"ground_truth/{kind}/{i:03}_mask.png")
+    return {
+        ("all", "train", ""): 8,
+        ("all", "test", ""): 4,
+        ("all", "test", "scratch"): 4,
+        ("all", "test", "dent"): 4,
+    }, 8
+
+
+def by_kind(root):
+    """Normal and defects side by side, no split, masks by kind, blanks and umlauts in names."""
+    for i in range(12):
+        picture(root / f"no defect/Aufnahme {i} ü.jpg")
+    for i in range(5):
+        picture(root / f"Kratzer/Aufnahme {i} ü.jpg")
+        mask(root / f"masks/Kratzer/Aufnahme {i} ü.png")
+    return {("all", "", ""): 12, ("all", "", "Kratzer"): 5}, 5
+
+
+def beside(root):
+    """OK and NG, each mask beside its image."""
+    for i in range(12):
+        picture(root / f"OK/{i}.bmp")
+    for i in range(5):
+        picture(root / f"NG/{i}.bmp")
+        mask(root / f"NG/{i}_mask.png")
+    return {("all", "", ""): 12, ("all", "", "NG"): 5}, 5
+
+
+def several_products(root):
+    """A folder a product, and folders whose names end in _mask."""
+    for product in ("lid", "cup"):
+        for i in range(8):
+            picture(root / f"{product}/train/normal/{i}.webp")
+        for i in range(4):
+            picture(root / f"{product}/test/normal/{i}.webp")
+            picture(root / f"{product}/test/crack/{i}.webp")
+            mask(root / f"{product}/test/crack_mask/{i}.png")
+    return {
+        (product, split, kind): count
+        for product in ("lid", "cup")
+        for split, kind, count in (("train", "", 8), ("test", "", 4), ("test", "crack", 4))
+    }, 8
+
+
+def sixteen_bits(root):
+    """16-bit TIFFs, no masks."""
+    for kind, count in (("negative", 12), ("positive", 5)):
+        for i in range(count):
+            path = root / f"{kind}/{i}.tiff"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, RNG.integers(0, 65536, (36, 48)).astype(np.uint16))
+    return {("all", "", ""): 12, ("all", "", "positive"): 5}, 0
+
+
+def by_mask(root):
+    """A mask for every image, which alone says whether it is anomalous; training anomalies become the pool."""
+    for split, count in (("train", 12), ("test", 8)):
+        for i in range(count):
+            picture(root / f"{split}/{i}.png")
+            mask(root / f"{split}/{i}_GT.png", blank=i % 4 != 0)
+    return {
+        ("all", "train", ""): 9,
+        ("all", "pool", "anomalous"): 3,
+        ("all", "test", ""): 6,
+        ("all", "test", "anomalous"): 2,
+    }, 5
+
+
+def table(root):
+    """A CSV with semicolons and its own words, as a spreadsheet saves it."""
+    lines = ["Path;Class;Mask;Serial"]
+    for i in range(12):
+        picture(root / f"shots/a {i}.png")
+        lines.append(f"shots/a {i}.png;good;;S{i // 2}")
+    for i in range(4):
+        picture(root / f"shots/b {i}.png")
+        mask(root / f"drawn/{i}.png")
+        lines.append(f"shots/b {i}.png;dent;drawn/{i}.png;S{9 + i}")
+    (root / "list.csv").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
+    return {("all", "", ""): 12, ("all", "", "dent"): 4}, 4
+
+
+LAYOUTS = [mvtec, by_kind, beside, several_products, sixteen_bits, by_mask, table]
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A repository with git and DVC, and a folder of images outside of it."""
+    import subprocess
+    import sys
+
+    folder = tmp_path / "repository"
+    (folder / "conf/dataset").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t", "commit", "-qm", "start"], check=True)
+    return tmp_path
+
+
+def bring(workspace, layout):
+    root = workspace / "mine"
+    root.mkdir()
+    expected, masks = layout(root)
+    told = import_images(root / "list.csv" if layout is table else root, "mypart")
+    return expected, masks, told
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_a_layout_is_understood_and_gives_a_dataset_that_trains(workspace, layout):
+    expected, masks, told = bring(workspace, layout)
+    dataset = yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text())
+    assert Path("data/imported/mypart.dvc").is_file()
+    assert Image.open("data/imported/mypart.jpg").width > 500
+    found = {}
+    for category in dataset["categories"]:
+        for row in _rows(dataset, category):
+            key = (category, row.split or "", row.defect)
+            found[key] = found.get(key, 0) + 1
+    assert found == expected
+    assert sum(len(row.masks) for c in dataset["categories"] for row in _rows(dataset, c)) == masks
+    for count in expected.values():
+        assert str(count) in told
+    _train(dataset, dataset["categories"][0])
+
+
+def _rows(dataset, category):
+    from viad.datasets import read_rows
+
+    return read_rows(dataset["code"], Path(dataset["source"]["folder"]), category, {})
+
+
+def _train(dataset, category):
+    params = {"dataset": dataset, "image_size": 64, "color": "rgb", "aspect": "squash", "protocol": "study"}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    raw.main()
+    resize.main(category)
+    samples = read_samples(Path("data/resized/mypart") / category)
+    assert {"train", "val", "test"} <= set(samples["split"])
+    model, backbone = (
+        yaml.safe_load((ROOT / f"conf/{part}.yaml").read_text()) for part in ("model/padim", "backbone/random")
+    )
+    model["small"]["args"]["n_features"] = 10
+    spec = learning.model_spec(model, backbone, image_size=64, color="rgb", budget="small", on_gpu=False)
+    detector = learning.build(spec, "float32")
+    folder = Path("log")
+    training.fit(
+        detector, spec, samples[samples["split"].isin(["train", "val"])], validation="none", patience=1, seed=0,
+        device=torch.device("cpu"), log_folder=folder, checkpoints=Path("checkpoints"),
+    )  # fmt: skip
+
+
+def test_images_keep_their_pixels_and_16_bits_are_scaled(workspace):
+    bring(workspace, sixteen_bits)
+    assert (
+        Path("data/imported/mypart/negative/3.tiff").read_bytes() == (workspace / "mine/negative/3.tiff").read_bytes()
+    )
+
+
+def test_groups_of_a_table_stay_together(workspace):
+    bring(workspace, table)
+    dataset = yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text())
+    assert [row.group for row in _rows(dataset, "all")][:4] == ["S0", "S0", "S1", "S1"]
+
+
+def test_a_dry_run_shows_and_writes_nothing_else(workspace):
+    root = workspace / "mine"
+    by_kind(root)
+    told = import_images(root, "mypart", dry_run=True)
+    assert "12 normal" in told
+    assert "Nothing was imported" in told
+    assert not Path("data/imported/mypart").exists()
+    assert not Path("conf/dataset/mypart.yaml").exists()
+
+
+def test_importing_again_replaces_the_files_and_their_hash(workspace):
+    bring(workspace, by_kind)
+    first = yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text())["source"]["md5"]
+    picture(workspace / "mine/no defect/new.jpg")
+    import_images(workspace / "mine", "mypart")
+    again = yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text())["source"]["md5"]
+    assert first != again
+    assert Path("data/imported/mypart/no defect/new.jpg").is_file()
+
+
+def test_files_that_differ_in_their_suffix_alone_get_two_names(workspace):
+    root = workspace / "mine"
+    by_kind(root)
+    picture(root / "no defect/Aufnahme 0 ü.png")
+    import_images(root, "mypart")
+    samples = [row.sample for row in _rows(yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text()), "all")]
+    assert len(set(samples)) == len(samples)
+
+
+def test_a_defect_folder_may_be_declared_normal(tmp_path):
+    picture(tmp_path / "fine/1.png")
+    picture(tmp_path / "burr/1.png")
+    assert {p.defect: p.label for p in understand(tmp_path, normal=["fine"])} == {"": 0, "burr": 1}
+
+
+def test_equal_names_in_several_kinds_get_the_mask_of_their_kind(tmp_path):
+    for kind in ("good", "burr", "crack"):
+        picture(tmp_path / f"test/{kind}/000.png")
+    for kind in ("burr", "crack"):
+        mask(tmp_path / f"ground_truth/{kind}/000.png")
+    found = {p.defect: p.mask and p.mask.as_posix() for p in understand(tmp_path)}
+    assert found == {"": None, "burr": "ground_truth/burr/000.png", "crack": "ground_truth/crack/000.png"}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Path.touch, "there is no image"),
+        (lambda root: picture(root / "burr/1.png"), "nothing says which images are normal"),
+        (lambda root: (by_kind(root), (root / "Kratzer/Aufnahme 1 ü.jpg").write_bytes(b"no")), "not a readable image"),
+        (lambda root: (beside(root), mask(root / "NG/1_mask.png", (20, 20))), "the mask is 20x20 pixels"),
+        (lambda root: (beside(root), mask(root / "NG/1_mask.png", blank=True)), "is empty, but NG/1.bmp is NG"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_said_and_leaves_nothing(workspace, make, message):
+    root = workspace / "mine"
+    root.mkdir()
+    make(root)
+    with pytest.raises(DataError, match=message):
+        import_images(root, "mypart")
+    assert not Path("data/imported/mypart").exists()
+    assert not Path("conf/dataset/mypart.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,label\n", "the table is empty"),
+        ("image,kind\na.png,x\n", "there is no column 'label'"),
+        ("image,label,split\na.png,good,elsewhere\n", "line 2: the split 'elsewhere' is not known"),
+        ("image,label\na.png,\n", "line 2: image or label is empty"),
+        ("image,label\ngone.png,good\n", r"gone\.png is missing"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named_with_its_line(workspace, text, message):
+    path = workspace / "list.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        import_images(path, "mypart")
+
+
+@pytest.mark.parametrize("name", ["My Part", "../x", "", "9lives"])
+def test_a_name_that_cannot_be_used_is_refused(workspace, name):
+    with pytest.raises(ConfigError, match="use small letters"):
+        import_images(workspace, name)
+
+
+def test_a_published_dataset_is_not_overwritten(workspace):
+    Path("conf/dataset/visa.yaml").write_text("code: src/viad/datasets/visa.py\n")
+    with pytest.raises(ConfigError, match="is a dataset of its own"):
+        import_images(workspace, "visa")
