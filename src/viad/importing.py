@@ -45,12 +45,13 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
     if not path.exists():
         raise DataError(f"there is no {path}. Name a folder of images, or a CSV.")
     folder = path if path.is_dir() else path.parent
-    pictures = understand(path, normal) if path.is_dir() else read_table(path)
+    pictures, left_out = understand(path, normal) if path.is_dir() else (read_table(path), [])
     sizes = _check_files(folder, pictures)
     out = IMPORTED / name
     sheet = out.with_name(f"{name}.jpg")
     draw_contact_sheet(folder, pictures, sheet)
-    told = f"{_summary(pictures, sizes)}\nContact sheet: {sheet}\n"
+    told = _summary(pictures, sizes) + (f"\nLeft out: {', '.join(left_out)}" if left_out else "")
+    told += f"\nContact sheet: {sheet}\n"
     if dry_run:
         return told + "Nothing was imported (--dry-run).\n"
     with replacing(out) as aside:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from viad.datasets.trees import SUFFIXES
 from viad.errors import DataError
-from viad.images import read_mask
+from viad.images import read_image, read_mask
 
 NORMAL_WORDS = {
     "good", "ok", "normal", "normals", "negative", "neg", "free", "clean", "pass", "passed", "healthy", "intact",
@@ -66,8 +66,8 @@ def _word(name: str) -> str:
     return re.sub(r"[ -]+", "_", name.lower())
 
 
-def understand(folder: Path, normal: Sequence[str] = ()) -> list[Picture]:
-    """The images of a folder tree, in order.
+def understand(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture], list[str]]:
+    """The images of a folder tree in order, and those that are left out: outside of all folders that say something.
 
     Folders named as a split, as normal or as masks say what lies in them; any other folder beside or below
     them is a kind of defect. What is above the folder of the normal images names the category. Without such
@@ -91,18 +91,22 @@ def understand(folder: Path, normal: Sequence[str] = ()) -> list[Picture]:
         raise DataError(f"{folder}: there is no image ({', '.join(sorted(SUFFIXES))}).")
     stems = {path.with_suffix("").as_posix().lower() for path in paths}
     files = [_placed(path, stems) for path in paths]
+    for file in files:
+        file.is_mask = file.is_mask or _is_twin(folder, file.path, set(paths))
     masks = _by_stem(file for file in files if file.is_mask)
     images = [file for file in files if not file.is_mask]
     roots = {_above(file, words) for file in images if any(_word(kind) in words for kind in file.kinds)}
     roots |= {_above(file, words) for file in images if file.split and not file.kinds}
-    pictures = [_picture(file, masks, roots, words, folder) for file in images]
+    told = [file for file in images if any(kind not in root for root in roots for kind in file.kinds) or file.split]
+    left_out = sorted(file.path.as_posix() for file in images if file not in told) if told else []
+    pictures = [_picture(file, masks, roots, words, folder) for file in told or images]
     if not any(picture.label == 0 for picture in pictures):
         seen = sorted({kind for file in images for kind in file.kinds})
         raise DataError(
             f"{folder}: nothing says which images are normal. Name their folder one of {', '.join(sorted(words))}, or "
             f"say which it is by --normal (folders here: {', '.join(seen) or 'none'}), or describe the images in a CSV."
         )
-    return pictures
+    return pictures, left_out
 
 
 def _placed(path: PurePosixPath, stems: set[str]) -> _File:
@@ -123,6 +127,14 @@ def _placed(path: PurePosixPath, stems: set[str]) -> _File:
     if own and own != path.stem and (path.parent / own).as_posix().lower() in stems:
         file.is_mask = True
     return file
+
+
+def _is_twin(folder: Path, path: PurePosixPath, paths: set[PurePosixPath]) -> bool:
+    """Whether a PNG beside an image of the same name is its mask: grey, and most of it black."""
+    if path.suffix.lower() != ".png" or not any(path.with_suffix(end) in paths for end in (".jpg", ".jpeg", ".bmp")):
+        return False
+    pixels = read_image(folder / path)
+    return pixels.ndim == 2 and float((pixels == 0).mean()) > 0.5
 
 
 def _by_stem(masks: Iterable[_File]) -> dict[str, list[_File]]:
@@ -158,7 +170,7 @@ def _picture(
     return Picture(
         image=file.path,
         label=int(not normal),
-        category="-".join(root) or "all",
+        category="-".join(root) if len(roots) > 1 else "all",
         mask=None if normal or own is None else own.path,
         defect="" if normal else "-".join(kinds) or ANOMALOUS,
         split="pool" if not normal and file.split == "train" else file.split,
