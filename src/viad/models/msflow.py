@@ -243,7 +243,9 @@ class _ConditionedConv(nn.Conv2d):
 
     def forward(self, joined: Tensor) -> Tensor:
         own = joined.shape[1] - CONDITION_CHANNELS
-        x, condition = joined[:, :own], joined[:1, own:]
+        # A slice of what is joined has gaps: closed, in the order that the channel norms read.
+        x = joined[:, :own].contiguous(memory_format=torch.channels_last)
+        condition = joined[:1, own:]
         constant = F.conv2d(condition, self.weight[:, own:], self.bias, padding=1)
         return F.conv2d(x, self.weight[:, :own], padding=1) + constant
 
