@@ -54,7 +54,13 @@ class Workspace:
     def run(self, protocol="official", **params):
         Path("params.yaml").write_text(
             yaml.safe_dump(
-                {"dataset": self.dataset, "image_size": SIZE, "color": "rgb", "aspect": "squash"}
+                {
+                    "dataset": self.dataset,
+                    "image_size": SIZE,
+                    "color": "rgb",
+                    "aspect": "squash",
+                    "audit": {"exclude": "none"},
+                }
                 | {"protocol": protocol}
                 | params
             )

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import yaml
+
 from viad.atomic import replacing
 from viad.errors import ConfigError, ViadError
 from viad.params import PARAMS_FILE
@@ -24,6 +26,8 @@ def main() -> int:
     commands.add_parser("name", help="give experiments with random names ones that say what they are")
     commands.add_parser("collect", help="keep the experiments that DVC knows here in docs/experiments.csv")
     commands.add_parser("docs", help="write the generated tables of README.md and docs/ anew")
+    inspect = commands.add_parser("audit", help="look for what is wrong with a dataset that is at data/raw/")
+    inspect.add_argument("dataset", help="one of conf/dataset")
     bring = commands.add_parser("import", help="make a dataset of your own images, a folder tree or a CSV")
     bring.add_argument("path", type=Path, help="the folder or the CSV")
     bring.add_argument("--name", required=True, help="of the dataset, as in -S dataset=NAME")
@@ -43,6 +47,8 @@ def main() -> int:
             from viad.importing import import_images
 
             print(import_images(arguments.path, arguments.name, arguments.normal, dry_run=arguments.dry_run), end="")
+        elif arguments.command == "audit":
+            print(_audit(arguments.dataset))
         elif arguments.command == "name":
             from viad.naming import rename_all
 
@@ -54,6 +60,22 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _audit(dataset: str) -> str:
+    """Audit a dataset that is here; a line that says what was found and where it is written."""
+    from viad.audit.report import in_words, report
+    from viad.datasets import read_rows
+
+    conf, raw = Path("conf/dataset") / f"{dataset}.yaml", Path("data/raw") / dataset
+    if not conf.is_file():
+        known = ", ".join(sorted(path.stem for path in conf.parent.glob("*.yaml")))
+        raise ConfigError(f"there is no dataset '{dataset}'. Choose one of {known}.")
+    if not raw.is_dir():
+        raise ConfigError(f"{raw} is not there: `dvc exp run -S dataset={dataset} raw` gets it.")
+    block = yaml.safe_load(conf.read_text(encoding="utf-8"))
+    rows = {name: read_rows(block["code"], raw, name, block["options"]) for name in block["categories"]}
+    return in_words(dataset, report(dataset, rows))
 
 
 def compose_params(overrides: list[str], out: Path = PARAMS_FILE) -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from viad.atomic import replacing
+from viad.audit import EXCLUDE, excluded_samples
 from viad.datasets import Row, read_rows
 from viad.errors import ConfigError, DataError
 from viad.images import ASPECTS, COLORS, Mask, read_image, read_mask, resize_image, resize_mask, write_image
@@ -38,10 +39,12 @@ def main(category: str) -> None:
         "color",
         "aspect",
         "protocol",
+        "audit.exclude",
     )
     one_of("color", params["color"], COLORS)
     one_of("aspect", params["aspect"], ASPECTS)
     one_of("protocol", params["protocol"], PROTOCOLS)
+    one_of("audit.exclude", params["audit.exclude"], EXCLUDE)
     size = params["image_size"]
     if not isinstance(size, int) or not 32 <= size <= 4096:
         raise ConfigError(f"image_size: {size!r} is not a whole number of pixels from 32 to 4096.")
@@ -49,6 +52,8 @@ def main(category: str) -> None:
 
     raw = Path("data/raw") / params["dataset.name"]
     rows = read_rows(params["dataset.code"], raw, category, params["dataset.options"])
+    excluded = excluded_samples(params["dataset.name"], category, params["audit.exclude"])
+    rows = [row for row in rows if row.sample not in excluded]
     samples = _table(rows)
     samples["split"] = assign_splits(samples, params["protocol"], _split(params), category)
     _place(samples, out)
