@@ -30,9 +30,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install  ## PatchCore against anomalib's own, and MSFlow with and without cached features
+bench: install  ## PatchCore against anomalib, MSFlow with and without cached features, resizing against a plain loop
 	$(BIN)/python bench/patchcore.py
 	$(BIN)/python bench/msflow.py
+	$(BIN)/python bench/resize.py
 
 params: install  ## conf/ composed into params.yaml
 	viad params

@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from viad import learning, training
+from viad.datasets import imported
 from viad.errors import ConfigError, DataError
 from viad.importing import import_images
 from viad.layouts import understand
@@ -217,6 +218,19 @@ def test_a_dry_run_shows_and_writes_nothing_else(workspace):
     assert "Nothing was imported" in told
     assert not Path("data/imported/mypart").exists()
     assert not Path("conf/dataset/mypart.yaml").exists()
+
+
+def test_a_folder_that_is_not_checked_out_comes_from_the_cache_or_is_asked_for(workspace):
+    import shutil
+
+    bring(workspace, by_kind)
+    source = yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text())["source"]
+    shutil.rmtree("data/imported/mypart")
+    imported.publish(Path("again"), source)
+    assert len(list(Path("again").rglob("*.jpg"))) == 17
+    shutil.rmtree(".dvc/cache")
+    with pytest.raises(DataError, match=r"Import it again by `viad import`"):
+        imported.publish(Path("third"), source)
 
 
 def test_importing_again_replaces_the_files_and_their_hash(workspace):

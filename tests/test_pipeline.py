@@ -262,9 +262,35 @@ def test_a_new_model_is_one_module_and_one_yaml(fresh):
         (fresh.folder / "conf/model/brightness.yaml").unlink()
 
 
+def test_somebodys_own_folder_becomes_a_dataset_and_runs(fresh, tmp_path):
+    rng = np.random.default_rng(0)
+    for kind, count in (("OK", 16), ("NG", 6)):
+        (tmp_path / kind).mkdir()
+        for i in range(count):
+            pixels = rng.integers(0, 60, (50, 70, 3), dtype=np.uint8) + np.uint8(120 if kind == "NG" else 0)
+            Image.fromarray(pixels).save(tmp_path / kind / f"Bild {i}.jpg")
+    said = fresh.run("viad", "import", str(tmp_path), "--name", "mypart")
+    assert "no split: 6 NG, 16 normal" in said
+    new = ["conf/dataset/mypart.yaml", "data/imported/.gitignore", "data/imported/mypart.dvc"]
+    settings = ["dataset=mypart", "model=padim", "model.small.args.n_features=10", *TINY[-3:]]
+    try:
+        fresh.run("dvc", "exp", "run", *(word for override in settings for word in ("-S", override)))
+        assert _json(fresh, "metrics/summary.json")["image_auroc"] > 0.9
+        assert _json(fresh, "metrics/mypart/audit.json")["all"]["images"] == {"all": [16, 6]}
+        changed = fresh.stdout("git", "status", "--short", "-uall", "--", "conf", "src", "data", ".gitignore").split()
+        assert [name for name in changed if name not in ("A", "??")] == new
+        said = fresh.run("viad", "audit", "mypart")
+        assert "audit of mypart" in said
+    finally:
+        fresh.run("git", "reset", "--quiet")
+        for name in new:
+            (fresh.folder / name).unlink()
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
+        ("audit.exclude=everything", "none, duplicates"),
         ("color=purple", "rgb, gray3, gray1"),
         ("image_size=7", "from 32 to 4096"),
         ("contamination.ratio=0.9", "Lower the ratio"),

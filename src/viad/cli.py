@@ -99,6 +99,7 @@ def refresh_docs() -> None:
     Raises:
         ConfigError: there are no results yet.
     """
+    from viad.dataset_tables import counts_table, datasets_table, results_table
     from viad.experiments import read_experiments
     from viad.model_tables import contamination_table, models_table, supervision_table
     from viad.shifts import severity_table
@@ -108,6 +109,8 @@ def refresh_docs() -> None:
     _fill(Path("docs/shifts.md"), severity_table())
     tables = (models_table(experiments), supervision_table(experiments), contamination_table(experiments))
     _fill(Path("docs/models.md"), *tables)
+    mtd = results_table(experiments, ["mtd", "mtd_literature"])
+    _fill(Path("docs/datasets.md"), datasets_table(), mtd, counts_table())
 
 
 def _fill(path: Path, *generated: str) -> None:

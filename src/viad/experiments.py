@@ -19,7 +19,7 @@ CONDITIONS = (
     "model.name", "dataset.name", "backbone.name", "image_size", "color", "aspect", "protocol", "shift.name",
     "shift.severity", "contamination.ratio", "contamination.source", "supervision.anomalies", "supervision.defects",
     "supervision.masks",
-    "validation.name", "budget", "precision", "seed",
+    "validation.name", "audit.exclude", "budget", "precision", "seed",
 )  # fmt: skip
 WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
 PLAIN = ("image_aupr", "image_f1max", "false_alarm_rate", "miss_rate", "pixel_auroc", "aupro_30")
@@ -67,6 +67,7 @@ def _rows(revision: str) -> list[dict[str, Any]]:
     dataset = params["dataset"]["name"]
     flat = {key: _lookup(params, key) for key in CONDITIONS}
     defects = flat["supervision.defects"] or []
+    flat["audit.exclude"] = flat["audit.exclude"] or "none"
     name = experiment_name(flat | {"supervision.defects": defects})
     flat["supervision.defects"] = "+".join(defects) or "all"
     rows = []
@@ -82,6 +83,7 @@ def _rows(revision: str) -> list[dict[str, Any]]:
         for metric in WITH_INTERVALS:
             row[metric] = quality.get(metric)
             row[f"{metric}_low"], row[f"{metric}_high"] = quality["intervals"].get(metric, (None, None))
+        row["image_auroc_by_defect"] = json.dumps(quality.get("image_auroc_by_defect", {}))
         row |= {key: cost.get(key) for key in COST} | {f"training.{key}": training.get(key) for key in TRAINING}
         rows.append(row)
     return rows

@@ -56,9 +56,10 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
         return told + "Nothing was imported (--dry-run).\n"
     with replacing(out) as aside:
         _copy(folder, pictures, aside)
-    _write_yaml(name, pictures, _add(out))
+    _version(out, name, pictures)
     return told + (
-        f"Dataset {name}: conf/dataset/{name}.yaml, {out}.dvc. Commit both, then:\n  dvc exp run -S dataset={name}\n"
+        f"Dataset {name}: conf/dataset/{name}.yaml and {out}.dvc, staged for the next commit. Try it:\n"
+        f"  dvc exp run -S dataset={name}\n"
     )
 
 
@@ -118,20 +119,21 @@ def _ids(pictures: Sequence[Picture]) -> list[str]:
     return [_inside(p.image).as_posix() if name in repeated else name for name, p in zip(plain, pictures, strict=True)]
 
 
-def _add(folder: Path) -> str:
-    """Let DVC version the folder; its hash."""
+def _version(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
+    """Let DVC version the folder, and write the yaml; staged, as `dvc exp run` sets aside what Git does not know."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
         with Repo() as repo:
             (stage,) = repo.add(str(folder))
+            conf = _write_yaml(name, pictures, str(stage.outs[0].hash_info.value))
+            repo.scm.add([f"{folder}.dvc", str(conf)])
     except DvcException as error:
         raise DataError(f"{folder}: DVC cannot add it ({error}).") from error
-    return str(stage.outs[0].hash_info.value)
 
 
-def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> None:
+def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
     folder = IMPORTED / name
     dataset = {
         "name": name,
@@ -155,6 +157,7 @@ def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> None:
     with replacing(CONF / f"{name}.yaml") as aside:
         text = yaml.safe_dump(dataset, sort_keys=False, allow_unicode=True)
         aside.write_text(HEAD.format(folder=folder) + text, encoding="utf-8")
+    return CONF / f"{name}.yaml"
 
 
 def _pool(pictures: Sequence[Picture]) -> float:

@@ -1,11 +1,12 @@
 """Tables of docs/models.md, from the collected experiments."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
+
+from viad import markdown
 
 CONF = Path("conf/model")
 CATEGORIES = ("mono", "poly")
@@ -14,7 +15,7 @@ PLAIN = {  # the conditions of the table of all models
     "dataset.name": "elpv", "backbone.name": "efficientnet_lite0", "image_size": 256, "color": "rgb",
     "aspect": "squash", "protocol": "study", "shift.name": "none", "contamination.ratio": 0,
     "contamination.source": "pool", "supervision.anomalies": 0, "supervision.defects": "all",
-    "supervision.masks": True, "validation.name": "none", "precision": "float32", "seed": 3341,
+    "supervision.masks": True, "validation.name": "none", "audit.exclude": "none", "precision": "float32", "seed": 3341,
     "training.budget": "small",
 }  # fmt: skip
 
@@ -35,7 +36,7 @@ def models_table(experiments: pd.DataFrame) -> str:
         costs = ("training.train_seconds", "latency_p50_ms", "peak_memory_megabytes")
         cells += [_mean(runs, cost) for cost in costs] if len(runs) else [model.get("needs", "not run"), "", ""]
         rows.append([model["name"], model["learning_type"].replace("_", "-"), *cells])
-    return _markdown(head, rows)
+    return markdown.table(head, rows)
 
 
 def supervision_table(experiments: pd.DataFrame) -> str:
@@ -46,7 +47,7 @@ def supervision_table(experiments: pd.DataFrame) -> str:
         [model, str(labels), str(len(group)), _spread(group["image_auroc"])]
         for (model, labels), group in runs.groupby(["model.name", "supervision.anomalies"])
     ]
-    return _markdown(["model", "labelled anomalies", "seeds", "AUROC (lowest to highest)"], rows)
+    return markdown.table(["model", "labelled anomalies", "seeds", "AUROC (lowest to highest)"], rows)
 
 
 def contamination_table(experiments: pd.DataFrame) -> str:
@@ -61,7 +62,7 @@ def contamination_table(experiments: pd.DataFrame) -> str:
                 if ratio > 0 and 0 in value.index:
                     numbers = [f"{x:.3f}" for x in (value[0], value[ratio], value[0] - value[ratio])]
                     rows.append([dataset, category, model, f"{ratio:.0%}", *numbers])
-    return _markdown(["dataset", "category", "model", "contamination", "AUROC clean", "AUROC", "loss"], rows)
+    return markdown.table(["dataset", "category", "model", "contamination", "AUROC clean", "AUROC", "loss"], rows)
 
 
 def _without(*keys: str) -> dict[str, Any]:
@@ -90,8 +91,3 @@ def _mean(runs: pd.DataFrame, column: str) -> str:
 def _spread(values: pd.Series) -> str:
     values = values.astype(float)
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
-
-
-def _markdown(head: list[str], rows: Iterable[list[Any]]) -> str:
-    lines = [f"| {' | '.join(head)} |", "| --- |" + " --- |" * (len(head) - 1)]
-    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)]) + "\n"

@@ -19,6 +19,7 @@ NOTED: tuple[tuple[str, Any, str], ...] = (
     ("supervision.defects", [], "of_{}"),
     ("supervision.masks", True, "unmasked"),
     ("validation.name", "none", "val_{}"),
+    ("audit.exclude", "none", "no_{}"),
     ("budget", "auto", "{}"),
     ("precision", "float32", "{}"),
 )

@@ -14,17 +14,24 @@ TABLE = "table.csv"
 
 
 def publish(out: Path, source: dict[str, Any]) -> None:
-    """Copy the imported folder.
+    """Copy the imported folder, or get it from DVC's cache or remote where it is not checked out.
 
     Raises:
-        DataError: it is not there.
+        DataError: it cannot be had.
     """
     folder = Path(source["folder"])
-    if not (folder / TABLE).is_file():
+    if (folder / TABLE).is_file():
+        shutil.copytree(folder, out)
+        return
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+
+    try:
+        DVCFileSystem().get(folder.as_posix(), str(out), recursive=True)
+    except (DvcException, OSError) as error:
         raise DataError(
-            f"{folder} is not here. Get it by `dvc pull {folder}.dvc`, or import it again by `viad import`."
-        )
-    shutil.copytree(folder, out)
+            f"{folder} is not here, and DVC cannot get it ({error}). Import it again by `viad import`."
+        ) from error
 
 
 def rows(raw: Path, category: str) -> Iterator[Row]:
