@@ -7,7 +7,9 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -74,6 +76,7 @@ def test_commands_run_as_written(new_project):
     project.run("dvc", "repro")
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "default run")
+    _draw_parts(project.folder.parent / "parts/lid")
     for command in COMMANDS:
         if command.startswith(("dvc", "viad")):
             project.run("bash", "-c", command)
@@ -88,6 +91,15 @@ def test_commands_run_as_written(new_project):
             assert 0 <= float(rows[f"{model}-elpv-{size}-random-s3341"]["image_auroc"]) <= 1
     assert "synthetic" in "".join(rows)
     assert (project.folder / "dvc_plots/index.html").is_file()
+
+
+def _draw_parts(folder):
+    """Somebody's own images, where the README has them."""
+    rng = np.random.default_rng(0)
+    for kind, count in (("good", 12), ("scratch", 6)):
+        (folder / kind).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(folder / kind / f"{i}.png")
 
 
 def _wait(project):
