@@ -91,14 +91,16 @@ def understand(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture],
         raise DataError(f"{folder}: there is no image ({', '.join(sorted(SUFFIXES))}).")
     stems = {path.with_suffix("").as_posix().lower() for path in paths}
     files = [_placed(path, stems) for path in paths]
+    there = set(paths)
     for file in files:
-        file.is_mask = file.is_mask or _is_twin(folder, file.path, set(paths))
+        file.is_mask = file.is_mask or _is_twin(folder, file.path, there)
     masks = _by_stem(file for file in files if file.is_mask)
     images = [file for file in files if not file.is_mask]
     roots = {_above(file, words) for file in images if any(_word(kind) in words for kind in file.kinds)}
     roots |= {_above(file, words) for file in images if file.split and not file.kinds}
     told = [file for file in images if any(kind not in root for root in roots for kind in file.kinds) or file.split]
-    left_out = sorted(file.path.as_posix() for file in images if file not in told) if told else []
+    silent = {file.path for file in images} - {file.path for file in told}
+    left_out = sorted(path.as_posix() for path in silent) if told else []
     pictures = [_picture(file, masks, roots, words, folder) for file in told or images]
     if not any(picture.label == 0 for picture in pictures):
         seen = sorted({kind for file in images for kind in file.kinds})
