@@ -35,6 +35,15 @@ def test_generated_parts_are_current():
     assert severity_table() in (ROOT / "docs/shifts.md").read_text(encoding="utf-8"), "run `viad docs`"
 
 
+def test_the_datasets_page_says_what_the_yamls_say(monkeypatch):
+    from viad.dataset_tables import counts_table, datasets_table
+
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")
+    assert datasets_table() in page, "run `viad docs`"
+    assert counts_table() in page, "run `viad docs`"
+
+
 def test_links_lead_somewhere():
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):

@@ -71,7 +71,7 @@ def _published() -> Iterator[dict[str, Any]]:
 def _images(dataset: dict[str, Any]) -> str:
     known = [one[0] if isinstance(one, list) else one for one in (dataset["counts"] or {}).values()]
     if not known:
-        return "drawn, any number" if dataset["name"] == "synthetic" else "by its lists"
+        return str(dataset["about"]["images"])
     normal, anomalous = (sum(pair[label] for one in known for pair in one.values()) for label in (0, 1))
     return f"{normal:,} + {anomalous:,}"
 
