@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from viad.cli import compose_params
+from viad.composition import compose_params
 from viad.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]

@@ -1,0 +1,177 @@
+"""A pool of clones that run experiments.
+
+A worker is a clone of this repository at its present commit, whose DVC cache is this one's. It runs plain
+`dvc exp run`, and `dvc exp push` carries the finished experiment back, where `dvc exp show` lists it at once.
+A worker needs no daemon; a failed experiment keeps its log and becomes a row of status.csv.
+"""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO
+
+from viad.errors import ConfigError
+from viad.studies import Experiment
+
+FOLDER = Path("studies")  # logs and status by study; not in git
+WORKERS = "VIAD_WORKERS"  # environment: where the clones lie
+STATUS = ("experiment", "result", "seconds", "reason", "log")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an experiment went."""
+
+    experiment: str
+    result: str  # done | failed
+    seconds: float
+    reason: str  # of a failure, the last line that says something
+    log: str
+
+
+def existing() -> set[str]:
+    """The names of all experiments that DVC knows here, whatever commit they started from."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return {name for listed in repo.experiments.ls(all_commits=True).values() for name, _ in listed}
+
+
+def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterator[Outcome]:
+    """Run experiments on `jobs` clones at once, and yield each as it ends.
+
+    Stopping (Ctrl-C, a kill) leaves finished experiments as they are; what was broken off goes on from its
+    last checkpoint when it is run again.
+
+    Args:
+        study: names the folder of logs.
+        experiments: to run.
+        jobs: clones at once.
+
+    Raises:
+        ConfigError: the working tree has changes that no clone would see.
+    """
+    _check_committed()
+    logs = FOLDER / study
+    logs.mkdir(parents=True, exist_ok=True)
+    free: SimpleQueue[Path] = SimpleQueue()
+    for number in range(jobs):
+        free.put(_clone(number))
+    with ThreadPoolExecutor(jobs) as threads, _children() as children:
+        started = [threads.submit(_run, one, free, logs, children) for one in experiments]
+        for future in as_completed(started):
+            outcome = future.result()
+            _record(outcome, logs / "status.csv")
+            yield outcome
+
+
+def _check_committed() -> None:
+    changed = _output("git", "status", "--porcelain", "--", "src", "conf", "dvc.yaml", cwd=Path.cwd())
+    if changed:
+        raise ConfigError(f"uncommitted changes would not reach the clones that run a study. Commit them:\n{changed}")
+
+
+def _clone(number: int) -> Path:
+    """A clone at this commit that shares this repository's cache."""
+    here = Path.cwd()
+    home = Path(os.environ.get(WORKERS, Path.home() / ".cache/viad/workers"))
+    folder = home / f"{here.name}-{number}"
+    commit = _output("git", "rev-parse", "HEAD", cwd=here)
+    if not (folder / ".git").is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _output("git", "clone", "--quiet", "--shared", str(here), str(folder), cwd=here)
+    _output("git", "fetch", "--quiet", "origin", commit, cwd=folder)
+    _output("git", "checkout", "--quiet", "--force", "--detach", commit, cwd=folder)
+    cache = _output(sys.executable, "-m", "dvc", "cache", "dir", cwd=here)
+    _output(sys.executable, "-m", "dvc", "config", "--local", "cache.dir", cache, cwd=folder)
+    return folder
+
+
+def _output(*command: str, cwd: Path) -> str:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+
+
+class _Children:
+    """Processes that must not outlive us."""
+
+    def __init__(self) -> None:
+        self.running: set[subprocess.Popen[bytes]] = set()
+        self.stopped = False
+
+    def wait(self, command: Sequence[str], folder: Path, log: IO[bytes]) -> int:
+        """Run a command in a folder, what it says into a log; its exit status."""
+        if self.stopped:
+            return -signal.SIGTERM
+        with subprocess.Popen(  # noqa: S603
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        ) as process:
+            self.running.add(process)
+            try:
+                return process.wait()
+            finally:
+                self.running.discard(process)
+
+    def stop(self) -> None:
+        """End all, with what they started."""
+        self.stopped = True
+        for process in list(self.running):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+
+
+@contextmanager
+def _children() -> Iterator[_Children]:
+    children = _Children()
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield children
+    except BaseException:
+        children.stop()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(experiment: Experiment, free: "SimpleQueue[Path]", logs: Path, children: _Children) -> Outcome:
+    """Run one experiment on a free clone and carry it back."""
+    folder, start, log = free.get(), time.perf_counter(), logs / f"{experiment.name}.log"
+    settings = [word for override in experiment.overrides for word in ("-S", override)]
+    dvc = (sys.executable, "-m", "dvc", "exp")
+    try:
+        with log.open("wb") as file:
+            _output("git", "checkout", "--quiet", "--force", "HEAD", cwd=folder)
+            ended = children.wait([*dvc, "run", "--name", experiment.name, "--force", *settings], folder, file)
+            if ended == 0:
+                ended = children.wait([*dvc, "push", "--no-cache", "origin", experiment.name], folder, file)
+    finally:
+        free.put(folder)
+    seconds = time.perf_counter() - start
+    reason = "" if ended == 0 else _reason(log)
+    return Outcome(experiment.name, "done" if ended == 0 else "failed", round(seconds, 1), reason, str(log))
+
+
+def _reason(log: Path) -> str:
+    """The line of a log that says why: our own errors first, else the last one."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error:") and "failed to reproduce" not in line]
+    return (errors or lines or ["no word"])[-1]
+
+
+def _record(outcome: Outcome, path: Path) -> None:
+    new = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(STATUS)
+        writer.writerow([getattr(outcome, column) for column in STATUS])

@@ -1,0 +1,112 @@
+"""Studies: plans compose; a pool of clones runs them, skips what is there, and survives failures and kills."""
+
+import csv
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from viad.errors import ConfigError
+from viad.studies import EDITIONS, Experiment, estimate, plan, read_study
+
+ROOT = Path(__file__).parents[1]
+STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("*.yaml"))
+TINY = {
+    "dataset": "synthetic", "dataset.categories": "[texture]", "dataset.source.size": 128,
+    "dataset.source.train_normals": 10, "dataset.source.test_normals": 5, "dataset.source.anomalies": 3,
+    "backbone": "random", "image_size": 64, "bootstrap.resamples": 50,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_every_study_composes_and_names_its_experiments(name, edition, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    grids = read_study(name, edition)
+    for grid in grids:  # one of each grid: all of the large ones take minutes to compose
+        one = {key: values[-1] if isinstance(values, list) else values for key, values in grid.items()}
+        (experiment,) = plan([one])
+        assert f"dataset={one.get('dataset', 'elpv')}" in experiment.overrides
+        assert len(experiment.name) > 10
+
+
+def test_a_plan_is_all_combinations_each_once(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    grids = [{"model": ["patchcore", "padim"], "seed": [1, 2]}, {"model": "padim", "seed": 2}]
+    assert [one.name for one in plan(grids)] == [
+        f"{model}-elpv-256-s{seed}" for model in ("patchcore", "padim") for seed in (1, 2)
+    ]
+
+
+def test_an_unknown_study_edition_or_override_is_an_error(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigError, match="there is no study 'nosuch'"):
+        read_study("nosuch", "small")
+    with pytest.raises(ConfigError, match="choose one of small, paper"):
+        read_study("color", "large")
+    with pytest.raises(ConfigError, match="nosuch"):
+        plan([{"model": "nosuch"}])
+
+
+def test_the_estimate_comes_from_measured_runs():
+    measured = pd.DataFrame({"model.name": ["padim"] * 2, "training.train_seconds": [20.0, 40.0]})
+    experiments = [Experiment("a", ("model=padim",)), Experiment("b", ("model=msflow",))]
+    assert estimate(experiments, measured, 2).startswith("about 2 minutes with 2 at once (1 of them not measured)")
+    assert "no estimate" in estimate(experiments[1:], measured, 1)
+
+
+@pytest.fixture
+def project(new_project):
+    project = new_project()
+    grid = TINY | {"model": ["padim", "patchcore"]}
+    study = {"small": [grid, grid | {"model": "padim", "image_size": 7}], "paper": []}
+    (project.folder / "conf/study/tiny.yaml").write_text(yaml.safe_dump(study))
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "a study")
+    project.env["VIAD_WORKERS"] = str(project.folder.with_name(f"{project.folder.name}-workers"))
+    return project
+
+
+def _status(project):
+    with (project.folder / "studies/tiny/status.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.pipeline
+def test_a_study_keeps_what_ran_says_what_failed_and_runs_nothing_twice(project):
+    said = project.run("viad", "study", "tiny", "--jobs", "2", check=False)
+    assert "3 experiments, 3 to run" in said
+    rows = {row["experiment"]: row for row in _status(project)}
+    assert [row["result"] for row in rows.values()].count("done") == 2
+    failed = rows["padim-synthetic-7-random-s3341"]
+    assert "from 32 to 4096" in failed["reason"]
+    assert (project.folder / failed["log"]).is_file()
+    listed = project.run("dvc", "exp", "list", "--name-only")
+    assert "padim-synthetic-64-random-s3341" in listed
+    assert "patchcore-synthetic-64-random-s3341" in listed
+    assert "3 experiments, 1 to run" in project.run("viad", "study", "tiny", "--dry-run")
+    assert project.run("viad", "collect").strip().endswith("docs/experiments.csv")
+    (project.folder / "src/viad/maps.py").open("a").write("# changed\n")
+    assert "uncommitted changes" in project.run("viad", "study", "tiny", check=False)
+
+
+@pytest.mark.pipeline
+def test_a_study_that_is_killed_goes_on(project):
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    start = subprocess.Popen(["viad", "study", "tiny"], cwd=project.folder, env=project.env, **quiet)
+    log = project.folder / "studies/tiny/padim-synthetic-64-random-s3341.log"
+    while not (log.is_file() and "Running stage" in log.read_text()):
+        time.sleep(0.2)
+        assert start.poll() is None
+    start.send_signal(signal.SIGTERM)
+    assert start.wait(timeout=60) != 0
+    workers = project.env["VIAD_WORKERS"]
+    time.sleep(2)
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert workers not in running
+    project.run("viad", "study", "tiny", check=False)
+    assert [row["result"] for row in _status(project)].count("done") == 2
