@@ -151,7 +151,8 @@ def _run(experiment: Experiment, free: "SimpleQueue[Path]", logs: Path, children
     try:
         with log.open("wb") as file:
             _output("git", "checkout", "--quiet", "--force", "HEAD", cwd=folder)
-            ended = children.wait([*dvc, "run", "--name", experiment.name, "--force", *settings], folder, file)
+            _forget(experiment.name, folder)
+            ended = children.wait([*dvc, "run", "--name", experiment.name, *settings], folder, file)
             if ended == 0:
                 ended = children.wait([*dvc, "push", "--no-cache", "origin", experiment.name], folder, file)
     finally:
@@ -159,6 +160,13 @@ def _run(experiment: Experiment, free: "SimpleQueue[Path]", logs: Path, children
     seconds = time.perf_counter() - start
     reason = "" if ended == 0 else _reason(log)
     return Outcome(experiment.name, "done" if ended == 0 else "failed", round(seconds, 1), reason, str(log))
+
+
+def _forget(name: str, folder: Path) -> None:
+    """Drop what an earlier run of this name left in the clone; DVC takes a name once."""
+    for ref in _output("git", "for-each-ref", "--format=%(refname)", "refs/exps", cwd=folder).splitlines():
+        if ref.endswith(f"/{name}"):
+            _output("git", "update-ref", "-d", ref, cwd=folder)
 
 
 def _reason(log: Path) -> str:
