@@ -22,7 +22,7 @@ CONDITIONS = (
     "validation.name", "audit.exclude", "budget", "precision", "seed",
 )  # fmt: skip
 WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
-PLAIN = ("image_aupr", "image_f1max", "false_alarm_rate", "miss_rate", "pixel_auroc", "aupro_30")
+PLAIN = ("image_aupr", "image_f1max", "false_alarm_rate", "miss_rate", "pixel_auroc", "pixel_ap", "aupro_30")
 COST = ("latency_p50_ms", "images_per_second", "parameters", "model_megabytes", "peak_memory_megabytes", "device")
 TRAINING = ("train_seconds", "epochs", "selection", "budget", "learning_type")
 
