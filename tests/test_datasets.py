@@ -339,12 +339,16 @@ EXTRA = {
     "btad": "BTech_Dataset_transformed/03/valid/ok/0000.png",
     "mpdd": "anomaly_dataset/bracket_black/extra/000.png",
     "vad": "VAD/vad/test/ugly/1.png",
+    "visa": "candle/Data/Images/Odd/000.JPG",
+    "real_iad": "realiad_1024/audiojack/UNSURE/AK/S0001/a.jpg",
+    "sensum": "SensumSODF/capsule/unsure/data/000.png",
+    "kolektor_sdd2": "valid/10000.png",
     "aebad_s": "AeBAD/AeBAD_S/test/good/night/IMG_1.png",
     "mtd": "Magnetic-tile-defect-datasets.-master/MT_Rust/Imgs/exp1_num_9.jpg",
 }
 
 
-@pytest.mark.parametrize("name", sorted(EXTRA))
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_a_folder_too_many_is_named(workspace, name):
     place = workspace(name)
     place.tree.image(EXTRA[name])

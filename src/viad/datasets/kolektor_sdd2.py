@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.trees import images, mask_named, root_of
+from viad.datasets.trees import images, mask_named, only, root_of
 from viad.errors import DataError
 from viad.images import read_mask
 
@@ -21,6 +21,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
     """
     del category
     root = root_of(raw, "train")
+    only(root, "train", "test")
     for split in ("train", "test"):
         files = [file for file in images(root / split) if "(copy)" not in file.stem]
         surfaces = [file for file in files if not file.stem.endswith(MASK)]

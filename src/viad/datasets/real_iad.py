@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.trees import root_of
+from viad.datasets.trees import only, root_of
 from viad.errors import ConfigError, DataError
 
 LISTS = {"single": "realiad_jsons_sv", "all": "realiad_jsons"}
@@ -33,6 +33,7 @@ def rows(
     lists = LISTS[views] if noise is None else f"realiad_jsons_fuiad_{noise}"
     table = root_of(raw, f"{lists}/{category}.json") / f"{lists}/{category}.json"
     root = root_of(raw, f"realiad_{resolution}/{category}") / f"realiad_{resolution}/{category}"
+    only(root, "OK", "NG")
     published = json.loads(table.read_text(encoding="utf-8"))
     for split in ("train", "test"):
         for one in published[split]:

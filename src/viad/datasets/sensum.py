@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from viad.datasets import Row
-from viad.datasets.trees import images, mask_named, refuse_surplus, root_of
+from viad.datasets.trees import images, mask_named, only, refuse_surplus, root_of
 from viad.errors import ConfigError, DataError
 
 SEED, TEST_NORMALS = 143, 150
@@ -27,6 +27,7 @@ def rows(raw: Path, category: str, *, fold: int | None = None) -> Iterator[Row]:
         DataError: a mask or a fold's list is missing.
     """
     root = root_of(raw, f"{category}/negative")
+    only(root / category, "negative", "positive")
     normals = images(root / category / "negative/data")
     anomalies = images(root / category / "positive/data")
     split = _study(root, category) if fold is None else _fold(raw, category, fold)

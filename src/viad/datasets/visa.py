@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.trees import root_of
+from viad.datasets.trees import only, root_of
 from viad.errors import ConfigError, DataError
 
 SPLITS = ("1cls", "2cls_highshot", "2cls_fewshot")
@@ -24,6 +24,8 @@ def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
     if split not in SPLITS:
         raise ConfigError(f"dataset.options.split: '{split}' is not known. Choose one of {', '.join(SPLITS)}.")
     root = root_of(raw, "split_csv")
+    only(root / category, "Data")
+    only(root / category / "Data/Images", "Normal", "Anomaly")
     defects = {one["image"]: one["label"] for one in _table(root / category / "image_anno.csv")}
     for one in _table(root / f"split_csv/{split}.csv"):
         if one["object"] != category:
