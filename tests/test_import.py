@@ -321,6 +321,16 @@ def test_a_table_that_cannot_be_used_is_named_with_its_line(workspace, text, mes
         import_images(path, "mypart")
 
 
+def test_two_files_that_would_lie_at_one_place_are_an_error(workspace):
+    picture(workspace / "a/shots/1.png")
+    picture(workspace / "shots/1.png")
+    table_path = workspace / "a/list.csv"
+    table_path.write_text("image,label\nshots/1.png,good\n../shots/1.png,bad\n")
+    with pytest.raises(DataError, match="another file of this name"):
+        import_images(table_path, "mypart")
+    assert not Path("data/imported/mypart").exists()
+
+
 @pytest.mark.parametrize("name", ["My Part", "../x", "", "9lives"])
 def test_a_name_that_cannot_be_used_is_refused(workspace, name):
     with pytest.raises(ConfigError, match="use small letters"):

@@ -65,7 +65,7 @@ def _rows(revision: str) -> list[dict[str, Any]]:
     files = DVCFileSystem(rev=revision)
     params = yaml.safe_load(files.read_text("params.yaml"))
     dataset = params["dataset"]["name"]
-    flat = {key: _lookup(params, key) for key in CONDITIONS}
+    flat = {key: lookup(params, key) for key in CONDITIONS}
     defects = flat["supervision.defects"] or []
     flat["audit.exclude"] = flat["audit.exclude"] or "none"
     name = experiment_name(flat | {"supervision.defects": defects})
@@ -89,7 +89,7 @@ def _rows(revision: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _lookup(params: dict[str, Any], key: str) -> Any:
+def lookup(params: dict[str, Any], key: str) -> Any:
     """A value of dotted `key`; None where an older experiment has no such parameter."""
     value: Any = params
     for part in key.split("."):

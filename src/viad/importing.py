@@ -1,6 +1,7 @@
 """`viad import`: a dataset of anybody's own images, from a folder tree or a CSV."""
 
 import csv
+import filecmp
 import re
 import shutil
 from collections import Counter
@@ -97,6 +98,8 @@ def _copy(folder: Path, pictures: Sequence[Picture], out: Path) -> None:
             if file is not None:
                 target = out / _inside(file)
                 target.parent.mkdir(parents=True, exist_ok=True)
+                if target.exists() and not filecmp.cmp(folder / file, target, shallow=False):
+                    raise DataError(f"{folder / file}: another file of this name lies elsewhere. Rename one of them.")
                 shutil.copyfile(folder / file, target)
     with (out / TABLE).open("w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, COLUMNS, lineterminator="\n")

@@ -16,7 +16,7 @@ import yaml
 
 from viad.composition import compose_params
 from viad.errors import ConfigError
-from viad.experiments import CONDITIONS
+from viad.experiments import CONDITIONS, lookup
 from viad.naming import experiment_name
 
 CONF = Path("conf/study")
@@ -64,7 +64,7 @@ def plan(grids: Iterable[Mapping[str, Any]]) -> list[Experiment]:
 
 
 def _combinations(grid: Mapping[str, Any]) -> Iterable[list[str]]:
-    choices = [[f"{key}={_text(value)}" for value in _listed(values)] for key, values in grid.items()]
+    choices = [[f"{key}={value}" for value in _listed(values)] for key, values in grid.items()]
     return map(list, itertools.product(*choices))
 
 
@@ -72,20 +72,10 @@ def _listed(values: Any) -> list[Any]:
     return values if isinstance(values, list) else [values]
 
 
-def _text(value: Any) -> str:
-    """A value as Hydra reads it."""
-    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
-
-
 def _name(overrides: Sequence[str], path: Path) -> str:
     compose_params(overrides, path)
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    flat: dict[str, Any] = {}
-    for key in CONDITIONS:
-        value: Any = params
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        flat[key] = value
+    flat = {key: lookup(params, key) for key in CONDITIONS}
     return experiment_name({key: value for key, value in flat.items() if value is not None})
 
 
