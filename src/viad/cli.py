@@ -125,7 +125,7 @@ def refresh_docs() -> None:
     _fill(Path("docs/shifts.md"), severity_table())
     tables = (models_table(experiments), supervision_table(experiments), contamination_table(experiments))
     _fill(Path("docs/models.md"), *tables)
-    mtd = results_table(experiments, ["mtd", "mtd_literature"])
+    mtd = results_table(experiments, ["mtd", "mtd_literature", "mtd_exposures"])
     _fill(Path("docs/datasets.md"), datasets_table(), mtd, counts_table())
 
 

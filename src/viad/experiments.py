@@ -16,10 +16,10 @@ from viad.naming import experiment_name
 FILE = Path("docs/experiments.csv")
 KEYS = ("experiment", "category")
 CONDITIONS = (
-    "model.name", "dataset.name", "backbone.name", "image_size", "color", "aspect", "protocol", "shift.name",
-    "shift.severity", "contamination.ratio", "contamination.source", "supervision.anomalies", "supervision.defects",
-    "supervision.masks",
-    "validation.name", "audit.exclude", "budget", "precision", "seed",
+    "model.name", "dataset.name", "backbone.name", "image_size", "color", "aspect", "center_crop", "protocol",
+    "shift.name", "shift.severity", "contamination.ratio", "contamination.source", "supervision.anomalies",
+    "supervision.defects", "supervision.masks",
+    "validation.name", "audit.exclude", "budget", "epochs", "precision", "seed",
 )  # fmt: skip
 WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
 PLAIN = ("image_aupr", "image_f1max", "false_alarm_rate", "miss_rate", "pixel_auroc", "pixel_ap", "aupro_30")

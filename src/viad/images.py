@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ COLORS = ("rgb", "gray3", "gray1")
 ASPECTS = ("squash", "pad")
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Either = TypeVar("Either", Pixels, Mask)
 
 
 Image.MAX_IMAGE_PIXELS = 1 << 30  # line-scan cameras go beyond Pillow's limit of 90 Mpixel
@@ -78,6 +79,14 @@ def write_image(pixels: Pixels | Mask, path: Path) -> None:
     Image.fromarray(array).save(path, format="PNG", compress_level=1)
 
 
+def crop_center(pixels: Either, share: float) -> Either:
+    """The central `share` of both sides of (H, W) or (H, W, 3); as it is with 1."""
+    height, width = pixels.shape[:2]
+    rows, columns = max(1, round(height * share)), max(1, round(width * share))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return pixels[top : top + rows, left : left + columns]
+
+
 def resize_image(pixels: Pixels, size: int, color: str, aspect: str) -> Pixels:
     """Bring an image to (size, size, 3), or (size, size) for gray1, antialiased.
 
@@ -86,7 +95,7 @@ def resize_image(pixels: Pixels, size: int, color: str, aspect: str) -> Pixels:
         size: both sides of the result, in pixels.
         color: rgb, gray3 (grey three times) or gray1 (one channel).
         aspect: squash stretches to a square; pad scales the longer side to `size`
-            and repeats the border pixels. Nothing is ever cropped.
+            and repeats the border pixels.
     """
     image = Image.fromarray(pixels)
     image = image.convert("RGB" if color == "rgb" else "L")

@@ -44,16 +44,22 @@ class ModelSpec:
 
 
 def model_spec(
-    model: dict[str, Any], backbone: dict[str, Any], *, image_size: int, color: str, budget: str, on_gpu: bool
-) -> ModelSpec:
-    """The settings that the params ask for.
+    model: dict[str, Any], backbone: dict[str, Any], *, image_size: int, color: str, budget: str,
+    epochs: int | None = None, on_gpu: bool,
+) -> ModelSpec:  # fmt: skip
+    """The settings that the params ask for; `epochs` takes the place of the preset's.
 
     Raises:
-        ConfigError: an unknown budget, or a stride for which the backbone names no layer.
+        ConfigError: an unknown budget, a number of epochs that cannot be, or a stride for which the backbone names
+            no layer.
     """
     one_of("budget", budget, BUDGETS)
     one_of("model.learning_type", model["learning_type"], LEARNING_TYPES)
     chosen = budget if budget != "auto" else ("paper" if on_gpu else "small")
+    preset = model[chosen]
+    if epochs is not None:
+        _check_epochs(epochs, preset, model["name"])
+        preset = preset | {"epochs": epochs}
     grey = color == "gray1"
     patch = backbone.get("multiple_of", 1)
     if image_size % patch:
@@ -61,7 +67,7 @@ def model_spec(
         raise ConfigError(
             f"backbone {backbone['name']} takes multiples of {patch}: set image_size={near} or {near + patch}."
         )
-    strides = model[chosen]["strides"]
+    strides = preset["strides"]
     missing = [stride for stride in strides if stride not in backbone["layers"]]
     if missing:
         raise ConfigError(f"backbone {backbone['name']} names no layer of stride {missing}. Add it to its yaml.")
@@ -71,10 +77,10 @@ def model_spec(
         class_path=model["class_path"],
         learning_type=model["learning_type"],
         budget=chosen,
-        epochs=model[chosen]["epochs"],
-        steps=model[chosen].get("steps"),
-        batch_size=model[chosen]["batch_size"],
-        args=model[chosen]["args"],
+        epochs=preset["epochs"],
+        steps=preset.get("steps"),
+        batch_size=preset["batch_size"],
+        args=preset["args"],
         backbone=backbone["timm_name"],
         layers=[backbone["layers"][stride] for stride in strides],
         mean=mean,
@@ -82,6 +88,13 @@ def model_spec(
         channels=1 if grey else 3,
         image_size=image_size,
     )
+
+
+def _check_epochs(epochs: Any, preset: dict[str, Any], name: str) -> None:
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ConfigError(f"epochs: {epochs!r} is neither a whole number above 0 nor null.")
+    if preset["epochs"] <= 1 and epochs != preset["epochs"]:
+        raise ConfigError(f"epochs: {epochs}, but {name} does not train by epochs. Leave it at null.")
 
 
 def build(spec: ModelSpec, precision: str) -> AnomalibModule:

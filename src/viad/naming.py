@@ -12,6 +12,7 @@ NOTED: tuple[tuple[str, Any, str], ...] = (
     ("backbone.name", "efficientnet_lite0", "{}"),
     ("color", "rgb", "{}"),
     ("aspect", "squash", "{}"),
+    ("center_crop", 1, "crop{}"),
     ("protocol", "study", "{}"),
     ("contamination.ratio", 0, "noise{}"),
     ("contamination.source", "pool", "{}"),
@@ -21,6 +22,7 @@ NOTED: tuple[tuple[str, Any, str], ...] = (
     ("validation.name", "none", "val_{}"),
     ("audit.exclude", "none", "no_{}"),
     ("budget", "auto", "{}"),
+    ("epochs", None, "epochs{}"),
     ("precision", "float32", "{}"),
 )
 

@@ -67,7 +67,7 @@ def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterato
     free: SimpleQueue[Path] = SimpleQueue()
     for number in range(jobs):
         free.put(_clone(number))
-    with ThreadPoolExecutor(jobs) as threads, _children() as children:
+    with ThreadPoolExecutor(jobs) as threads, _children(jobs) as children:
         started = [threads.submit(_run, one, free, logs, children) for one in experiments]
         for future in as_completed(started):
             outcome = future.result()
@@ -82,7 +82,7 @@ def _check_committed() -> None:
 
 
 def _clone(number: int) -> Path:
-    """A clone at this commit that shares this repository's cache."""
+    """A clone at this commit that shares this repository's cache and the archives that were put here."""
     here = Path.cwd()
     home = Path(os.environ.get(WORKERS, Path.home() / ".cache/viad/workers"))
     folder = home / f"{here.name}-{number}"
@@ -95,6 +95,9 @@ def _clone(number: int) -> Path:
     _output("git", "checkout", "--quiet", "--force", "--detach", commit, cwd=folder)
     cache = _output(sys.executable, "-m", "dvc", "cache", "dir", cwd=here)
     _output(sys.executable, "-m", "dvc", "config", "--local", "cache.dir", cache, cwd=folder)
+    archives = folder / "data/archives"
+    if Path("data/archives").is_dir() and not archives.exists():
+        archives.symlink_to(Path("data/archives").resolve())
     return folder
 
 
@@ -105,7 +108,10 @@ def _output(*command: str, cwd: Path) -> str:
 class _Children:
     """Processes that must not outlive us."""
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: int) -> None:
+        # More threads than cores slow all of them down, two jobs on two cores by several times.
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        self.environment = {} if jobs == 1 else {"OMP_NUM_THREADS": str(threads)}
         self.running: set[subprocess.Popen[bytes]] = set()
         self.stopped = False
 
@@ -114,8 +120,9 @@ class _Children:
         if self.stopped:
             return -signal.SIGTERM
         with subprocess.Popen(  # noqa: S603
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        ) as process:
+            command, cwd=folder, env=os.environ | self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        ) as process:  # fmt: skip
             self.running.add(process)
             try:
                 return process.wait()
@@ -131,8 +138,8 @@ class _Children:
 
 
 @contextmanager
-def _children() -> Iterator[_Children]:
-    children = _Children()
+def _children(jobs: int) -> Iterator[_Children]:
+    children = _Children(jobs)
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield children

@@ -1,9 +1,10 @@
 """Magnetic Tile Defects (Huang et al., "Surface defect saliency of magnetic tile", The Visual Computer 2020):
 `MT_<kind>/Imgs/exp<E>_num_<N>.jpg`, and a mask of the same name, grey at the edges of a defect. Exposure E is the
-`domain`. No published split. Four masks of uneven tiles are empty: what is uneven there was not drawn, so these tiles
-have none."""
+`domain`. No published split. With the option `train_exposures` the tiles under all
+other exposures are test images, so that training never saw their light. Four masks of uneven tiles are empty: what is
+uneven there was not drawn, so these tiles have none."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from viad.datasets import Row
@@ -16,7 +17,7 @@ NORMAL = "Free"
 MASK_FROM = 128
 
 
-def rows(raw: Path, category: str) -> Iterator[Row]:
+def rows(raw: Path, category: str, *, train_exposures: Collection[str] = ()) -> Iterator[Row]:
     """The tiles by kind, exposure and number."""
     del category
     root = root_of(raw, f"MT_{NORMAL}")
@@ -38,5 +39,6 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
                 masks=masks if kind != NORMAL and read_mask(masks[0], MASK_FROM).any() else (),
                 mask_from=MASK_FROM,
                 defect="" if kind == NORMAL else kind,
+                split="test" if train_exposures and exposure not in train_exposures else None,
                 domain=exposure,
             )

@@ -31,6 +31,21 @@ def rates(scores: Scores, labels: Labels, defects: NDArray[np.str_], limit: floa
     return result
 
 
+def by_domain(
+    scores: Scores, labels: Labels, domains: NDArray[np.str_], limit: float | None
+) -> dict[str, dict[str, float]]:
+    """AUROC and false-alarm rate of each source condition by itself, where there are several."""
+    result: dict[str, dict[str, float]] = {}
+    for domain in sorted(set(domains)) if len(set(domains)) > 1 else []:
+        chosen = domains == domain
+        found = {"image_auroc": auroc(scores[chosen], labels[chosen])}
+        normals = scores[chosen & (labels == 0)]
+        if limit is not None and len(normals):
+            found["false_alarm_rate"] = float((normals > limit).mean())
+        result[str(domain)] = {name: value for name, value in found.items() if value is not None}
+    return result
+
+
 def shift_effect(shifted_normals: Scores, unshifted_normals: Scores, limit: float) -> dict[str, float]:
     """How far a shift alone moves normal images towards the anomalous.
 

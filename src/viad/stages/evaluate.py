@@ -13,7 +13,7 @@ from viad.images import read_mask
 from viad.maps import StoredMaps
 from viad.metrics.bootstrap import intervals
 from viad.metrics.image import auroc_by_defect, image_metrics
-from viad.metrics.operating import rates, shift_effect, threshold
+from viad.metrics.operating import by_domain, rates, shift_effect, threshold
 from viad.metrics.pixel import Batch, pixel_metrics
 from viad.params import fraction, read_params
 from viad.plots.curves import write_curves
@@ -22,6 +22,8 @@ from viad.predictions import read_scores
 from viad.records import write_json
 from viad.samples import ANOMALOUS, NORMAL, read_samples
 from viad.seeds import generator
+
+SCORED = ["sample", "image", "mask", "label", "defect", "domain", "score", "row"]  # `row` of maps.npy
 
 
 def main(category: str) -> None:
@@ -45,8 +47,11 @@ def main(category: str) -> None:
         "counts": _counts(test, val_normals),
         **_image_level(test, resamples, generator(params["seed"], "bootstrap", category)),
         **_operating(test, val_normals, limit, shifted=params["shift.name"] != "none"),
+        "by_domain": by_domain(test["score"].to_numpy(), test["label"].to_numpy(), test["domain"].to_numpy(), limit),
         **_pixel_level(test, maps),
     }
+    with replacing(Path("metrics") / dataset / "scores" / f"{category}.csv") as out:
+        test[SCORED].to_csv(out, index=False, float_format="%.9g", lineterminator="\n")
     write_json(metrics, Path("metrics") / dataset / f"{category}.json")
     with replacing(Path("plots") / dataset / category) as out:
         out.mkdir()

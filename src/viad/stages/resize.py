@@ -18,7 +18,17 @@ from viad.atomic import replacing
 from viad.audit import EXCLUDE, excluded_samples
 from viad.datasets import Row, read_rows
 from viad.errors import ConfigError, DataError
-from viad.images import ASPECTS, COLORS, Mask, read_image, read_mask, resize_image, resize_mask, write_image
+from viad.images import (
+    ASPECTS,
+    COLORS,
+    Mask,
+    crop_center,
+    read_image,
+    read_mask,
+    resize_image,
+    resize_mask,
+    write_image,
+)
 from viad.params import one_of, read_params
 from viad.samples import ANOMALOUS, NORMAL, write_samples
 from viad.splits import PROTOCOLS, assign_splits
@@ -38,6 +48,7 @@ def main(category: str) -> None:
         "image_size",
         "color",
         "aspect",
+        "center_crop",
         "protocol",
         "audit.exclude",
     )
@@ -45,9 +56,8 @@ def main(category: str) -> None:
     one_of("aspect", params["aspect"], ASPECTS)
     one_of("protocol", params["protocol"], PROTOCOLS)
     one_of("audit.exclude", params["audit.exclude"], EXCLUDE)
-    size = params["image_size"]
-    if not isinstance(size, int) or not 32 <= size <= 4096:
-        raise ConfigError(f"image_size: {size!r} is not a whole number of pixels from 32 to 4096.")
+    size, crop = params["image_size"], params["center_crop"]
+    _check_size(size, crop)
     out = Path("data/resized") / params["dataset.name"] / category
 
     raw = Path("data/raw") / params["dataset.name"]
@@ -58,12 +68,20 @@ def main(category: str) -> None:
     samples["split"] = assign_splits(samples, params["protocol"], _split(params), category)
     _place(samples, out)
     with replacing(out) as aside:
-        resize = partial(_resize, size=size, color=params["color"], aspect=params["aspect"], root=out, aside=aside)
+        look = {"color": params["color"], "aspect": params["aspect"], "crop": crop}
+        resize = partial(_resize, size=size, **look, root=out, aside=aside)
         with ThreadPoolExecutor() as pool:
             jobs: Iterable[None] = pool.map(resize, rows, samples.to_dict("records"))
             for _ in tqdm(jobs, total=len(rows), desc=f"resize {category}", unit="image", mininterval=1):
                 pass
         write_samples(samples, aside)
+
+
+def _check_size(size: Any, crop: Any) -> None:
+    if not isinstance(size, int) or not 32 <= size <= 4096:
+        raise ConfigError(f"image_size: {size!r} is not a whole number of pixels from 32 to 4096.")
+    if isinstance(crop, bool) or not isinstance(crop, int | float) or not 0 < crop <= 1:
+        raise ConfigError(f"center_crop: {crop!r} is not a share above 0 and up to 1.")
 
 
 def _split(params: dict[str, Any]) -> dict[str, Any]:
@@ -96,9 +114,12 @@ def _place(samples: pd.DataFrame, out: Path) -> None:
     samples.loc[masked, "mask"] = samples.loc[masked, "image"].str.replace("/images/", "/masks/", n=1, regex=False)
 
 
-def _resize(row: Row, sample: dict[str, Any], *, size: int, color: str, aspect: str, root: Path, aside: Path) -> None:
+def _resize(
+    row: Row, sample: dict[str, Any], *, size: int, color: str, aspect: str, crop: float, root: Path, aside: Path
+) -> None:
     pixels = read_image(row.image)
-    write_image(resize_image(pixels, size, color, aspect), aside / Path(sample["image"]).relative_to(root))
+    small = resize_image(crop_center(pixels, crop), size, color, aspect)
+    write_image(small, aside / Path(sample["image"]).relative_to(root))
     if not row.masks:
         return
     mask = _union(row, pixels.shape[:2])
@@ -106,7 +127,7 @@ def _resize(row: Row, sample: dict[str, Any], *, size: int, color: str, aspect: 
         raise DataError(f"{row.masks[0]} marks a defect, but {row.image} is labelled normal. Correct the label.")
     if not mask.any() and row.label == ANOMALOUS:
         raise DataError(f"{row.masks[0]} is empty, but {row.image} is labelled anomalous. Correct mask or label.")
-    write_image(resize_mask(mask, size, aspect), aside / Path(sample["mask"]).relative_to(root))
+    write_image(resize_mask(crop_center(mask, crop), size, aspect), aside / Path(sample["mask"]).relative_to(root))
 
 
 def _union(row: Row, shape: tuple[int, ...]) -> Mask:

@@ -35,7 +35,8 @@ def main() -> None:
     """Average metrics/<dataset>/ over the categories; gather their curves and galleries."""
     params = read_params(
         "dataset.name", "dataset.categories", "model.name", "backbone.name", "image_size", "shift", "color", "aspect",
-        "protocol", "contamination", "supervision", "validation.name", "budget", "precision", "seed",
+        "center_crop", "protocol", "contamination", "supervision", "validation.name", "budget", "epochs", "precision",
+        "seed",
     )  # fmt: skip
     categories = params["dataset.categories"]
     metrics, plots = Path("metrics") / params["dataset.name"], Path("plots") / params["dataset.name"]

@@ -18,8 +18,8 @@ from viad.training import describe, fit
 def main(category: str) -> None:
     """Train on data/contaminated/<dataset>/<category> and save models/<dataset>/<category>."""
     params = read_params(
-        "dataset.name", "model", "backbone", "image_size", "color", "validation", "budget", "accelerator",
-        "precision", "seed",
+        "dataset.name", "model", "backbone", "image_size", "color", "validation", "budget", "epochs",
+        "accelerator", "precision", "seed",
     )  # fmt: skip
     dataset = params["dataset.name"]
     device = device_for(params["accelerator"])
@@ -27,7 +27,7 @@ def main(category: str) -> None:
 
     spec = model_spec(
         params["model"], params["backbone"], image_size=params["image_size"], color=params["color"],
-        budget=params["budget"], on_gpu=device.type == "cuda",
+        budget=params["budget"], epochs=params["epochs"], on_gpu=device.type == "cuda",
     )  # fmt: skip
     print(f"train {category}: {spec.name}, budget {spec.budget}, {spec.epochs} epochs on {device.type}", flush=True)
     seed = seed_everything(derived_seed(params["seed"], "train", category), workers=True, verbose=False)
