@@ -97,6 +97,7 @@ def _clone(number: int) -> Path:
     _output(sys.executable, "-m", "dvc", "config", "--local", "cache.dir", cache, cwd=folder)
     archives = folder / "data/archives"
     if Path("data/archives").is_dir() and not archives.exists():
+        archives.parent.mkdir(exist_ok=True)
         archives.symlink_to(Path("data/archives").resolve())
     return folder
 
