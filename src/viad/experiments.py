@@ -1,19 +1,19 @@
-"""Experiments as one tidy table: a row for each experiment and category, gathered from DVC and kept in docs/.
+"""Experiments out of DVC: a row for each experiment and category, and the scores of its test images.
 
-DVC keeps experiments in git refs that a clone does not fetch, so what the docs show is kept as a file beside them.
+DVC lists the experiments and holds their files; `dvc.lock` of an experiment says which file of the cache is which.
+(DVC's own file system would open an experiment's whole pipeline, half a second each; this takes some milliseconds.)
 """
 
 import json
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from viad.atomic import replacing
 from viad.naming import experiment_name
 
-FILE = Path("docs/experiments.csv")
 KEYS = ("experiment", "category")
 CONDITIONS = (
     "model.name", "dataset.name", "backbone.name", "image_size", "color", "aspect", "center_crop", "protocol",
@@ -21,72 +21,149 @@ CONDITIONS = (
     "supervision.defects", "supervision.masks",
     "validation.name", "audit.exclude", "budget", "epochs", "precision", "seed",
 )  # fmt: skip
+DEFAULTS: dict[str, Any] = {
+    "center_crop": 1,
+    "audit.exclude": "none",
+}  # of parameters that older experiments do not have
 WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
 PLAIN = ("image_aupr", "image_f1max", "false_alarm_rate", "miss_rate", "pixel_auroc", "pixel_ap", "aupro_30")
+AS_JSON = ("image_auroc_by_defect", "by_domain")
 COST = ("latency_p50_ms", "images_per_second", "parameters", "model_megabytes", "peak_memory_megabytes", "device")
 TRAINING = ("train_seconds", "epochs", "selection", "budget", "learning_type")
+PRACTICE = ("selection", "threshold", "center_crop")  # of predictions made elsewhere, as their maker declares it
+FINDINGS = ("leak", "duplicate", "near_duplicate")  # of the audit: images that may stand on both sides of the split
+COLUMNS = (
+    *KEYS, *CONDITIONS, *PLAIN, *(f"{metric}{end}" for metric in WITH_INTERVALS for end in ("", "_low", "_high")),
+    *AS_JSON, *COST, *(f"training.{key}" for key in TRAINING), *(f"audit.{key}" for key in FINDINGS),
+    *(f"practice.{key}" for key in PRACTICE),
+)  # fmt: skip
+SAMPLE = ["sample", "label", "defect", "domain"]  # what a table of scores says of an image
 
 
-def collect() -> int:
-    """Add the experiments that DVC knows here, and the last commit's own run, to docs/experiments.csv.
+@dataclass
+class Experiments:
+    """Tidy tables of many experiments.
 
-    A later run of an experiment takes the place of an earlier one with the same conditions. Returns
-    how many rows were found.
+    `table` has a row for each experiment and category, with `COLUMNS`. `scores` holds by (dataset, category) a table
+    with a row a test image: `SAMPLE`, then a column of image scores for each experiment (NaN where an experiment
+    did not test the image). `revisions` are the git commits of those that DVC has here, by experiment.
+    """
+
+    table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
+    scores: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    revisions: dict[str, str] = field(default_factory=dict)
+
+    def updated(self, newer: "Experiments") -> "Experiments":
+        """These and `newer`, which replaces what has the same name."""
+        parts = [one for one in (self.table, newer.table) if len(one)]
+        table = pd.concat(parts).drop_duplicates(list(KEYS), keep="last") if parts else self.table
+        scores = dict(self.scores)
+        for key, fresh in newer.scores.items():
+            scores[key] = joined(scores[key], fresh) if key in scores else fresh
+        table = table.sort_values(list(KEYS)).reset_index(drop=True)
+        return Experiments(table, scores, self.revisions | newer.revisions)
+
+
+def joined(older: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame:
+    """Two tables of scores as one, `newer` replacing experiments of the same name; images and columns sorted."""
+    kept = older.drop(columns=[name for name in newer.columns if name in older.columns and name not in SAMPLE])
+    both = kept.set_index("sample").join(newer.set_index("sample"), how="outer", rsuffix=".newer").reset_index()
+    for name in SAMPLE[1:]:
+        both[name] = both[name].where(both[name].notna(), both.pop(f"{name}.newer"))
+    both["label"] = both["label"].astype(int)
+    return both[SAMPLE + sorted(set(both.columns) - set(SAMPLE))].sort_values("sample", ignore_index=True)
+
+
+def from_dvc() -> Experiments:
+    """All experiments that DVC knows here, and the last commit's own run.
+
+    A later run of an experiment takes the place of an earlier one with the same conditions.
     """
     from dvc.repo import Repo
 
-    found: list[dict[str, Any]] = []
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    scores: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
+    when: dict[str, str] = {}
     with Repo() as repo:
         listed = repo.experiments.ls(all_commits=True)
         revisions = ["HEAD", *(sha for experiments in listed.values() for _, sha in experiments)]
-        when = {revision: repo.scm.resolve_commit(revision).commit_time for revision in revisions}
-    for revision in sorted(revisions, key=lambda revision: when[revision]):
-        found += _rows(revision)
-    table = pd.DataFrame(found)
-    if FILE.is_file():
-        table = pd.concat([read_experiments(), table])
-    table = table.drop_duplicates(list(KEYS), keep="last").sort_values(list(KEYS))
-    with replacing(FILE) as aside:
-        table.to_csv(aside, index=False, float_format="%.6g", lineterminator="\n")
-    return len(found)
+        for revision in sorted(revisions, key=lambda revision: repo.scm.resolve_commit(revision).commit_time):
+            files = _Files(repo, revision)
+            for row in _rows(files):
+                key = (row["dataset.name"], row["category"])
+                found[row["experiment"], row["category"]] = row
+                when[row["experiment"]] = revision
+                if (tested := files.table(f"metrics/{key[0]}/scores/{key[1]}.csv")) is not None:
+                    scores.setdefault(key, {})[row["experiment"]] = tested
+    table = pd.DataFrame(list(found.values()), columns=list(COLUMNS))
+    return Experiments(table, {key: _wide(tables) for key, tables in scores.items()}, when)
 
 
-def read_experiments() -> pd.DataFrame:
-    """The table in docs/experiments.csv, or an empty one; intervals are in columns METRIC_low and METRIC_high."""
-    if FILE.is_file():
-        return pd.read_csv(FILE, keep_default_na=False, na_values=[""])
-    return pd.DataFrame(columns=[*KEYS, *CONDITIONS, *(f"training.{key}" for key in TRAINING)])
+class _Files:
+    """The files of one revision: those in git, and those of its outputs that are in DVC's cache."""
+
+    def __init__(self, repo: Any, revision: str) -> None:
+        self._git, self._cache = repo.scm.get_fs(revision), repo.cache.local
+        lock = self.yaml("dvc.lock") or {}
+        outs = (out for stage in lock.get("stages", {}).values() for out in stage.get("outs", []))
+        self._outs = {out["path"]: out["md5"] for out in outs if "md5" in out}
+
+    def yaml(self, path: str) -> Any:
+        """A YAML file in git; None if it is not there."""
+        if not self._git.exists(path):
+            return None
+        with self._git.open(path, encoding="utf-8") as file:
+            return yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+
+    def json(self, path: str) -> Any:
+        """An output's JSON; None if it has none or DVC has lost it."""
+        return None if (cached := self._cached(path)) is None else json.loads(cached)
+
+    def table(self, path: str) -> pd.DataFrame | None:
+        """An output's CSV; None if it has none or DVC has lost it."""
+        from io import StringIO
+
+        cached = self._cached(path)
+        return None if cached is None else pd.read_csv(StringIO(cached), keep_default_na=False, dtype={"sample": str})
+
+    def _cached(self, path: str) -> str | None:
+        if path not in self._outs:
+            return None
+        place = self._cache.oid_to_path(self._outs[path])
+        return str(self._cache.fs.read_text(place, encoding="utf-8")) if self._cache.fs.exists(place) else None
 
 
-def _rows(revision: str) -> list[dict[str, Any]]:
-    """A row for each category of the experiment at `revision`; none if it has no metrics or DVC has lost them."""
-    from dvc.api import DVCFileSystem
-
-    files = DVCFileSystem(rev=revision)
-    params = yaml.safe_load(files.read_text("params.yaml"))
+def _rows(files: _Files) -> Iterator[dict[str, Any]]:
+    """A row for each category of an experiment; none if it has no metrics or DVC has lost them."""
+    params = files.yaml("params.yaml") or {"dataset": {"name": "", "categories": []}}
     dataset = params["dataset"]["name"]
     flat = {key: lookup(params, key) for key in CONDITIONS}
+    flat |= {key: default for key, default in DEFAULTS.items() if flat[key] is None}
     defects = flat["supervision.defects"] or []
-    flat["audit.exclude"] = flat["audit.exclude"] or "none"
     name = experiment_name(flat | {"supervision.defects": defects})
     flat["supervision.defects"] = "+".join(defects) or "all"
-    rows = []
+    flat |= {f"practice.{key}": lookup(params, f"model.practice.{key}") for key in PRACTICE}
+    audit = files.json(f"metrics/{dataset}/audit.json") or {}
     for category in params["dataset"]["categories"]:
-        try:
-            quality, training, cost = (
-                json.loads(files.read_text(f"metrics/{dataset}/{part}{category}.json"))
-                for part in ("", "training/", "cost/")
-            )
-        except FileNotFoundError:
+        parts = [files.json(f"metrics/{dataset}/{part}{category}.json") for part in ("", "training/", "cost/")]
+        if any(part is None for part in parts):
             continue
+        quality, training, cost = parts
         row = {"experiment": name, "category": category, **flat} | {metric: quality.get(metric) for metric in PLAIN}
         for metric in WITH_INTERVALS:
             row[metric] = quality.get(metric)
             row[f"{metric}_low"], row[f"{metric}_high"] = quality["intervals"].get(metric, (None, None))
-        row["image_auroc_by_defect"] = json.dumps(quality.get("image_auroc_by_defect", {}))
+        row |= {key: json.dumps(quality.get(key, {})) for key in AS_JSON}
         row |= {key: cost.get(key) for key in COST} | {f"training.{key}": training.get(key) for key in TRAINING}
-        rows.append(row)
-    return rows
+        findings = audit.get(category, {}).get("findings", {})
+        yield row | {f"audit.{key}": findings.get(key) for key in FINDINGS}
+
+
+def _wide(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The test scores of several experiments as one table, a column each."""
+    images = pd.concat([table[SAMPLE] for table in tables.values()]).drop_duplicates("sample").set_index("sample")
+    columns = {name: table.set_index("sample")["score"] for name, table in sorted(tables.items())}
+    return images.join(pd.DataFrame(columns)).sort_index().reset_index()
 
 
 def lookup(params: dict[str, Any], key: str) -> Any:

@@ -21,9 +21,8 @@ from queue import SimpleQueue
 from typing import IO
 
 from viad.errors import ConfigError
-from viad.studies import Experiment
+from viad.studies import FOLDER, Experiment
 
-FOLDER = Path("studies")  # logs and status by study; not in git
 WORKERS = "VIAD_WORKERS"  # environment: where the clones lie
 STATUS = ("experiment", "result", "seconds", "reason", "log")
 

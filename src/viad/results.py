@@ -1,36 +1,67 @@
-"""Results of a run for people: the table that `make run` prints and the README shows."""
+"""What is known of all experiments: those that DVC has here, and those kept in docs/.
+
+DVC keeps experiments in git refs that a clone does not fetch, so what the docs show is kept as files beside them:
+docs/experiments.csv, and in docs/scores/ the image scores of every experiment on a category's test images.
+"""
 
 from pathlib import Path
-from typing import Any
 
-COLUMNS = {  # heading: metric
-    "AUROC": "image_auroc",
-    "PG2": "pg2",
-    "PB2": "pb2",
-    "false alarms": "false_alarm_rate",
-    "misses": "miss_rate",
-    "pixel AUROC": "pixel_auroc",
-    "AUPRO 0.3": "aupro_30",
-}
-TABLE = Path("metrics/results.md")
+import pandas as pd
+
+from viad.atomic import replacing
+from viad.experiments import COLUMNS, DEFAULTS, Experiments, from_dvc
+
+FILE = Path("docs/experiments.csv")
+SCORES = Path("docs/scores")
+SEPARATOR = "."  # between dataset and category in the name of a file of scores; neither has one
 
 
-def results_table(title: str, metrics: dict[str, dict[str, Any]]) -> str:
-    """A Markdown table with a row a category; 95 % intervals in brackets where there are some.
+def known() -> Experiments:
+    """All experiments, those of DVC taking the place of kept ones of the same name."""
+    return kept().updated(from_dvc())
 
-    Args:
-        title: the line above the table.
-        metrics: what evaluate wrote, by category. A column that no category has is left out.
+
+def load() -> dict[str, pd.DataFrame]:
+    """The tables of a comparison as DataFrames, for notebooks.
+
+    `experiments` (a row an experiment and category, with `condition` in words and `marks`), `means`, `differences`,
+    `effects`, `ranks`, `pareto`, `best_on_test`, `recommendations`; and for each dataset and category the
+    image scores of its test images as `scores/DATASET/CATEGORY`, a column an experiment.
     """
-    columns = {head: name for head, name in COLUMNS.items() if any(name in table for table in metrics.values())}
-    lines = [title, "", f"| category | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
-    for category, table in metrics.items():
-        lines.append(f"| {category} | " + " | ".join(_cell(table, name) for name in columns.values()) + " |")
-    return "\n".join(lines) + "\n"
+    from viad.comparison.writing import compare
+
+    experiments = known()
+    scores = {f"scores/{dataset}/{category}": table for (dataset, category), table in experiments.scores.items()}
+    return compare(experiments) | scores
 
 
-def _cell(table: dict[str, Any], name: str) -> str:
-    if name not in table:
-        return ""
-    interval = table["intervals"].get(name)
-    return f"{table[name]:.3f}" + ("" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]")
+def kept() -> Experiments:
+    """The experiments that are kept in docs/."""
+    scores = {}
+    for path in sorted(SCORES.glob("*.csv")):
+        dataset, _, category = path.stem.partition(SEPARATOR)
+        texts = {"sample": str, "defect": str, "domain": str}
+        table = pd.read_csv(path, dtype=texts)
+        scores[dataset, category] = table.fillna(dict.fromkeys(texts, ""))
+    return Experiments(_read_table(), scores)
+
+
+def _read_table() -> pd.DataFrame:
+    if not FILE.is_file():
+        return pd.DataFrame(columns=list(COLUMNS))
+    table = pd.read_csv(FILE, keep_default_na=False, na_values=[""]).reindex(columns=list(COLUMNS))
+    return table.fillna(DEFAULTS)
+
+
+def collect() -> int:
+    """Keep the experiments that DVC knows here in docs/; returns how many rows were found."""
+    found = from_dvc()
+    both = kept().updated(found)
+    with replacing(FILE) as aside:
+        both.table.to_csv(aside, index=False, float_format="%.6g", lineterminator="\n")
+    with replacing(SCORES) as aside:
+        aside.mkdir()
+        for (dataset, category), table in both.scores.items():
+            path = aside / f"{dataset}{SEPARATOR}{category}.csv"
+            table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    return len(found.table)

@@ -5,8 +5,9 @@ gives overrides, as after `-S`, a value or a list of values each; the experiment
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +21,7 @@ from viad.experiments import CONDITIONS, lookup
 from viad.naming import experiment_name
 
 CONF = Path("conf/study")
+FOLDER = Path("studies")  # logs and status by study; not in git
 EDITIONS = ("small", "paper")
 OVERHEAD = 60  # seconds of an experiment beside its training and prediction, measured on two cores
 MEGABYTES = 40  # that an experiment of the default size adds to the cache
@@ -39,14 +41,53 @@ def read_study(name: str, edition: str) -> list[dict[str, Any]]:
     Raises:
         ConfigError: there is no such study or edition.
     """
-    path = CONF / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(one.stem for one in CONF.glob("*.yaml")))
-        raise ConfigError(f"there is no study '{name}'. Choose one of {known}.")
-    study = yaml.safe_load(path.read_text(encoding="utf-8"))
+    study = _read(name)
     if edition not in EDITIONS:
         raise ConfigError(f"--edition {edition}: choose one of {', '.join(EDITIONS)}.")
     return list(study[edition])
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = CONF / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"there is no study '{name}'. Choose one of {', '.join(study_names())}.")
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def study_names() -> list[str]:
+    """The studies there are, by name."""
+    return sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def read_shows(name: str) -> list[str]:
+    """What the report shows of a study: axes of `viad.comparison.conditions` and tables of a comparison."""
+    return list(_read(name)["shows"])
+
+
+def read_question(name: str) -> str:
+    """The question that a study answers: the comment at the head of its yaml."""
+    lines = (CONF / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    return " ".join(line.removeprefix("#").strip() for line in itertools.takewhile(lambda one: one[:1] == "#", lines))
+
+
+def states(name: str, planned: Sequence[str], done: Collection[str]) -> list[dict[str, str]]:
+    """What became of the experiments of a study: done, failed (with the reason and the log) or missing.
+
+    Args:
+        name: of the study.
+        planned: its experiments.
+        done: all experiments whose results are known.
+    """
+    status = FOLDER / name / "status.csv"
+    kept = pd.read_csv(status, keep_default_na=False) if status.is_file() else pd.DataFrame(columns=["experiment"])
+    last = {str(row["experiment"]): row for row in kept.to_dict("records")}
+    found = []
+    for one in planned:
+        failed = one not in done and one in last and last[one]["result"] == "failed"
+        state = "done" if one in done else "failed" if failed else "missing"
+        why = {key: str(last[one][key]) if failed else "" for key in ("reason", "log")}
+        found.append({"experiment": one, "state": state, **why})
+    return found
 
 
 def plan(grids: Iterable[Mapping[str, Any]]) -> list[Experiment]:
@@ -56,10 +97,9 @@ def plan(grids: Iterable[Mapping[str, Any]]) -> list[Experiment]:
         ConfigError: an override is not known.
     """
     found: dict[str, Experiment] = {}
-    with TemporaryDirectory() as folder:
-        for overrides in itertools.chain.from_iterable(map(_combinations, grids)):
-            name = _name(overrides, Path(folder) / "params.yaml")
-            found.setdefault(name, Experiment(name, tuple(overrides)))
+    for overrides in itertools.chain.from_iterable(map(_combinations, grids)):
+        name = _name(str(Path.cwd()), tuple(overrides))
+        found.setdefault(name, Experiment(name, tuple(overrides)))
     return list(found.values())
 
 
@@ -72,9 +112,13 @@ def _listed(values: Any) -> list[Any]:
     return values if isinstance(values, list) else [values]
 
 
-def _name(overrides: Sequence[str], path: Path) -> str:
-    compose_params(overrides, path)
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+@cache  # studies share experiments, and composing takes a tenth of a second
+def _name(root: str, overrides: tuple[str, ...]) -> str:
+    del root  # conf/ is that of the working folder, so it is part of the key
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        compose_params(overrides, path)
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
     flat = {key: lookup(params, key) for key in CONDITIONS}
     return experiment_name({key: value for key, value in flat.items() if value is not None})
 

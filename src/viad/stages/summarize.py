@@ -13,7 +13,7 @@ from viad.errors import DataError
 from viad.naming import experiment_name
 from viad.params import read_params
 from viad.records import write_json
-from viad.results import TABLE, results_table
+from viad.run_table import TABLE, results_table
 
 QUALITY = (
     "image_auroc", "image_aupr", "image_f1max", "pg2", "pb2", "pg5", "pb5", "false_alarm_rate", "miss_rate",

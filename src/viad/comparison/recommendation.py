@@ -1,0 +1,104 @@
+"""Which detector to take, in words and with the numbers behind them."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from viad.comparison.conditions import PLAIN, held
+from viad.comparison.tables import METRICS
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The answer for one setting; `experiments` are those behind it."""
+
+    question: str
+    words: str
+    experiments: tuple[str, ...]
+
+
+def recommendations(table: pd.DataFrame, averages: pd.DataFrame, apart: pd.DataFrame) -> list[Recommendation]:
+    """One for each setting with two detectors or more; plain ones first.
+
+    Detectors that the paired bootstrap does not tell from the best are equals, and of equals the quickest is taken.
+
+    Args:
+        table: of experiments.
+        averages: of `tables.means`.
+        apart: of `tables.differences`.
+    """
+    found = []
+    for key, group in averages.groupby([*held(), "condition"], dropna=False, sort=True):
+        setting = dict(zip([*held(), "condition"], key, strict=True))
+        group = group.dropna(subset=["image_auroc"]).sort_values("image_auroc", ascending=False, kind="stable")
+        if len(group) > 1:
+            against = _where(apart, setting)
+            found.append((setting["condition"] != PLAIN, _one(setting, group, against, _where(table, setting))))
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+
+def _one(setting: Mapping[str, Any], group: pd.DataFrame, apart: pd.DataFrame, runs: pd.DataFrame) -> Recommendation:
+    rows = group.to_dict("records")
+    best, others = rows[0], rows[1:]
+    against = {row["worse"]: row for row in apart[apart["better"] == best["detector"]].to_dict("records")}
+    equals = [row for row in others if row["detector"] in against and not against[row["detector"]]["told_apart"]]
+    quickest = min([best, *equals], key=lambda row: (row["latency_p50_ms"], row["detector"]))
+    words = f"{best['detector']} has the highest AUROC, {_numbers(best)}."
+    if equals:
+        said = ", ".join(f"{row['detector']} ({_gap(against[row['detector']])})" for row in equals)
+        words += f" Not told from it on these images: {said}."
+    clear = [row for row in others if row["detector"] in against and against[row["detector"]]["told_apart"]]
+    if clear:
+        words += f" Below it: {', '.join(_gap_of(row, against) for row in clear)}."
+    unknown = [row["detector"] for row in others if row["detector"] not in against]
+    if unknown:
+        words += f" Lower, but without scores to test it by: {', '.join(unknown)}."
+    words += f" Take {quickest['detector']}: {_why(quickest, best, equals, all_tested=not unknown)}."
+    named = tuple(runs[runs["detector"].isin([quickest["detector"], best["detector"]])]["experiment"].unique())
+    return Recommendation(_question(setting, group), words, named)
+
+
+def _question(setting: Mapping[str, Any], group: pd.DataFrame) -> str:
+    under = "" if setting["condition"] == PLAIN else f" under {setting['condition']}"
+    budget = f", {setting['training.budget']} budget"
+    seeds = int(group["seeds"].min())
+    return (
+        f"Which detector for {setting['dataset.name']} at {setting['image_size']} px{under}? "
+        f"({setting['backbone.name']}{budget}, {seeds} seed{'s' if seeds > 1 else ''})"
+    )
+
+
+def _numbers(row: Mapping[Hashable, Any]) -> str:
+    spread = row["image_auroc_categories"]
+    said = f"{row['image_auroc']:.3f}" + ("" if pd.isna(spread) else f" (spread of the categories {spread:.3f})")
+    shares = [f"{metric.upper()} {row[metric]:.2f}" for metric in METRICS[1:3] if not pd.isna(row[metric])]
+    return ", ".join([said, *shares])
+
+
+def _gap(found: Mapping[Hashable, Any]) -> str:
+    return f"{found['difference']:.3f} less [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def _gap_of(row: Mapping[Hashable, Any], against: Mapping[Any, Mapping[Hashable, Any]]) -> str:
+    return f"{row['detector']} ({_gap(against[row['detector']])})"
+
+
+def _why(
+    quickest: Mapping[Hashable, Any], best: Mapping[Hashable, Any], equals: list[dict[Hashable, Any]], *,
+    all_tested: bool,
+) -> str:  # fmt: skip
+    latency = f"{quickest['latency_p50_ms']:.0f} ms an image"
+    if not equals:
+        return f"{'all others are clearly below it' if all_tested else 'it is the highest'}, {latency}"
+    if quickest is best:
+        return f"the quickest of these, {latency}"
+    return f"as good for all that is known, and {latency} against {best['latency_p50_ms']:.0f}"
+
+
+def _where(table: pd.DataFrame, setting: Mapping[str, Any]) -> pd.DataFrame:
+    keep = pd.Series(data=True, index=table.index)
+    for column, value in setting.items():
+        keep &= table[column] == value
+    return table[keep]

@@ -1,0 +1,254 @@
+"""Tables of comparisons, each with a row for one statement: means, differences, effects, ranks, Pareto fronts.
+
+All take the table that `conditions.prepared` makes and the scores of `Experiments`.
+"""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from viad.comparison.conditions import AXES, BASELINE, PLAIN, held, in_order
+from viad.comparison.statistics import (
+    Pair,
+    Ranks,
+    paired_difference,
+    pareto,
+    ranks,
+    resample_weights,
+    weighted_auroc,
+)
+
+RESAMPLES = 1000
+METRICS = ("image_auroc", "pg2", "pb2", "pixel_auroc", "aupro_30")
+COSTS = ("latency_p50_ms", "peak_memory_megabytes", "training.train_seconds")
+Scores = Mapping[tuple[str, str], pd.DataFrame]
+
+
+def means(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over categories and seeds by setting and detector, with both spreads (standard deviations).
+
+    `METRIC_categories` is the spread of the categories' means, `METRIC_seeds` the mean over the categories of
+    the spread over seeds; empty with one category or one seed.
+    """
+    rows = []
+    for key, group in _groups(table, [*held(), "condition", "detector"]):
+        row = {**key, "categories": group["category"].nunique(), "seeds": group["seed"].nunique()}
+        for metric in METRICS:
+            values = group[metric].astype(float)
+            if values.isna().any():
+                continue
+            by_category = values.groupby(group["category"])
+            row[metric] = by_category.mean().mean()
+            row[f"{metric}_categories"] = by_category.mean().std()
+            row[f"{metric}_seeds"] = by_category.std().mean()
+        rows.append(row | {cost: group[cost].astype(float).mean() for cost in COSTS})
+    columns = [f"{metric}{end}" for metric in METRICS for end in ("", "_categories", "_seeds")]
+    head = [*held(), "condition", "detector", "categories", "seeds", *columns, *COSTS]
+    return pd.DataFrame(rows).reindex(columns=head)
+
+
+def differences(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
+    """In each setting the best detector against each other one, on all categories and seeds that both have."""
+    rows = []
+    for key, group in _groups(table, [*held(), "condition"]):
+        order = group.groupby(["detector", "category"])["image_auroc"].mean().groupby("detector").mean()
+        names = list(order.sort_values(ascending=False, kind="stable").index)
+        for other in names[1:]:
+            ours, theirs = (group[group["detector"] == name] for name in (names[0], other))
+            found = _difference(ours, theirs, scores, key["dataset.name"])
+            if found is not None:
+                rows.append({**key, "better": names[0], "worse": other, **found})
+    return pd.DataFrame(rows, columns=[*held(), "condition", "better", "worse", *FOUND])
+
+
+FOUND = ("categories", "seeds", "difference", "low", "high", "p", "told_apart")
+
+
+def effects(table: pd.DataFrame, scores: Scores, name: str, *, by_defect: bool = False) -> pd.DataFrame:
+    """What a condition does to each detector: each value of an axis against its baseline, on the same test images.
+
+    `axis`, `baseline` and `value` say what is compared, the other columns what is held.
+
+    Args:
+        table: of experiments.
+        scores: of their test images.
+        name: of the axis.
+        by_defect: whether each kind of defect is compared by itself as well (`defect`; '' is all of them).
+    """
+    axis, rows = AXES[name], []
+    for key, group in _groups(with_baselines(table, name), [*held(axis), *axis.together, "detector"]):
+        values = in_order(group[axis.column])
+        baseline = values[0] if BASELINE[name] is None else BASELINE[name]
+        if baseline not in values:
+            continue
+        start = group[group[axis.column] == baseline]
+        for value in values:
+            if value == baseline:
+                continue
+            changed = group[group[axis.column] == value]
+            for defect in ["", *(_defects(changed) if by_defect else [])]:
+                found = _difference(changed, start, scores, key["dataset.name"], defect)
+                if found is not None:
+                    compared = {"axis": name, "defect": defect, "baseline": baseline, "value": value}
+                    rows.append({**key, **compared, **found})
+    head = ["axis", *held(axis), *axis.together, "detector", "defect", "baseline", "value", *FOUND]
+    return pd.DataFrame(rows, columns=list(dict.fromkeys(head)))
+
+
+def with_baselines(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The unshifted runs once for each kind of shift, so that each kind has its baseline; others as they are."""
+    if name == "supervision":
+        return table[table["labels"] != "0"].assign(detector=table["model.name"])
+    if name != "shift":
+        return table
+    kinds = sorted(set(table["shift.name"]) - {"none"})
+    plain = table[table["shift.name"] == "none"]
+    return pd.concat([table[table["shift.name"] != "none"], *(plain.assign(**{"shift.name": kind}) for kind in kinds)])
+
+
+def _defects(group: pd.DataFrame) -> list[str]:
+    found = {kind for text in group["image_auroc_by_defect"] if isinstance(text, str) for kind in json.loads(text)}
+    return sorted(found) if len(found) > 1 else []
+
+
+def _difference(
+    ours: pd.DataFrame, theirs: pd.DataFrame, scores: Scores, dataset: str, defect: str = ""
+) -> dict[str, Any] | None:
+    """Paired difference of AUROC, ours - theirs; None where their scores are not here."""
+    categories = sorted(set(ours["category"]) & set(theirs["category"]))
+    seeds = sorted(set(ours["seed"]) & set(theirs["seed"])) or None
+    pairs = []
+    for category in categories:
+        names = [
+            list(runs[(runs["category"] == category) & (runs["seed"].isin(seeds) if seeds else True)]["experiment"])
+            for runs in (ours, theirs)
+        ]
+        made = pair(scores.get((dataset, category)), names[0], names[1], defect)
+        if made is None:
+            return None
+        pairs.append(made)
+    if not pairs:
+        return None
+    # The same draws whatever else is compared: named by what is, and reproducible.
+    said = f"{sorted(ours['experiment'])}{sorted(theirs['experiment'])}{defect}"
+    found = paired_difference(pairs, RESAMPLES, np.random.default_rng(zlib.crc32(said.encode())))
+    return {
+        "categories": "+".join(categories), "seeds": len(seeds or [0]), "difference": found.mean, "low": found.low,
+        "high": found.high, "p": found.p, "told_apart": found.told_apart,
+    }  # fmt: skip
+
+
+def best_on_test(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
+    """What choosing the number of epochs by the test set pretends to gain over the preset's number.
+
+    The bad habit is only played here, afterwards, on runs with fixed epochs: for each category and seed the run
+    with the highest test AUROC. `epochs` are the numbers chosen from, and `chosen` what each category took.
+    """
+    axis, rows = AXES["epochs"], []
+    for key, group in _groups(table, [*held(axis), "detector"]):
+        start = group[group["epochs"] == ""]
+        tried = in_order(group["epochs"])
+        if len(tried) < 3 or start.empty:
+            continue
+        best = group.loc[group.groupby(["category", "seed"])["image_auroc"].idxmax()]
+        best = best[best["category"].isin(start["category"])]
+        found = _difference(best, start, scores, key["dataset.name"])
+        if found is not None:
+            chosen = ", ".join(f"{row['category']} {row['training.epochs']:g}" for row in best.to_dict("records"))
+            numbers = ", ".join(f"{number:g}" for number in sorted(set(group["training.epochs"])))
+            rows.append({**key, "epochs": numbers, "chosen": chosen, **found})
+    return pd.DataFrame(rows, columns=[*held(axis), "detector", "epochs", "chosen", *FOUND])
+
+
+def domains(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
+    """AUROC with its interval, and false alarms, in each source condition (`domain`) of the test images by itself."""
+    rows = []
+    for run in table.to_dict("records"):
+        by_domain = json.loads(run["by_domain"]) if isinstance(run["by_domain"], str) else {}
+        tested = scores.get((run["dataset.name"], run["category"]))
+        for domain, found in by_domain.items():
+            row = {column: run[column] for column in [*held(), "condition", "detector", "category", "seed"]}
+            row |= {"domain": domain, "image_auroc": found.get("image_auroc")}
+            row |= {"false_alarm_rate": found.get("false_alarm_rate"), "low": None, "high": None}
+            if tested is not None and run["experiment"] in tested.columns:
+                row["low"], row["high"] = interval_of(tested[tested["domain"] == domain], run["experiment"])
+            rows.append(row)
+    end = ["category", "seed", "domain", "image_auroc", "low", "high", "false_alarm_rate"]
+    return pd.DataFrame(rows, columns=[*held(), "condition", "detector", *end])
+
+
+def interval_of(tested: pd.DataFrame, experiment: str) -> tuple[float | None, float | None]:
+    """The 95 % interval of an experiment's AUROC on some test images; None without both classes."""
+    tested = tested.dropna(subset=[experiment])
+    if tested["label"].nunique() < 2:
+        return None, None
+    labels = tested["label"].to_numpy()
+    weights = resample_weights(labels, RESAMPLES, np.random.default_rng(zlib.crc32(experiment.encode())))
+    low, high = np.quantile(weighted_auroc(tested[experiment].to_numpy(float), labels, weights), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def pair(scores: pd.DataFrame | None, ours: Sequence[str], theirs: Sequence[str], defect: str = "") -> Pair | None:
+    """Scores of two groups of experiments for the images that all of them tested; None where one's are not known.
+
+    Args:
+        scores: of the category.
+        ours: names of experiments.
+        theirs: names of experiments.
+        defect: the kind that is compared with the normal images; '' takes all.
+    """
+    if scores is None or not {*ours, *theirs} <= set(scores.columns):
+        return None
+    chosen = scores if not defect else scores[(scores["label"] == 0) | (scores["defect"] == defect)]
+    tested = chosen.dropna(subset=[*ours, *theirs])
+    if tested["label"].nunique() < 2:
+        return None
+    a, b = (tested[list(names)].to_numpy(dtype=float).T for names in (ours, theirs))
+    return Pair(a, b, tested["label"].to_numpy())
+
+
+def ranked(table: pd.DataFrame) -> tuple[list[str], list[str], Ranks] | None:
+    """Ranks of the detectors over the test sets that all of them were run on, under the plain condition at 256 px.
+
+    Returns:
+        the detectors, best first, the test sets and their ranks, or None with fewer than three detectors or two sets.
+    """
+    plain = table[(table["condition"] == PLAIN) & (table["image_size"] == "256")]
+    plain = plain[plain["labels"] == "0"]
+    wide = plain.pivot_table(index=["dataset.name", "category"], columns="detector", values="image_auroc")
+    wide = _most_complete(wide)
+    if wide.shape[0] < 2 or wide.shape[1] < 3:
+        return None
+    found = ranks(wide.to_numpy())
+    order = np.argsort(found.mean, kind="stable")
+    sets = [f"{dataset} {category}" for dataset, category in wide.index]
+    ordered = Ranks(found.mean[order], found.p, found.pairwise[np.ix_(order, order)], found.critical_difference)
+    return [str(wide.columns[i]) for i in order], sets, ordered
+
+
+def _most_complete(wide: pd.DataFrame) -> pd.DataFrame:
+    """The largest complete part: those detectors, most often run first, that keep the most filled cells."""
+    order = wide.notna().sum().sort_values(ascending=False, kind="stable").index
+    parts = [wide[list(order[:count])].dropna() for count in range(1, len(order) + 1)]
+    return max(parts, key=lambda part: (min(part.shape[0], 2), min(part.shape[1], 3), part.size), default=wide)
+
+
+def fronts(averages: pd.DataFrame) -> pd.DataFrame:
+    """Plain settings' means with `front`: whether no other detector is as good, as quick and as small."""
+    plain = averages[averages["condition"] == PLAIN].dropna(subset=["image_auroc", *COSTS[:2]])
+    parts = []
+    for _, group in _groups(plain, held()):
+        on = pareto(group["image_auroc"].to_numpy(float), group[list(COSTS[:2])].to_numpy(float))
+        parts.append(group.assign(front=on).sort_values("image_auroc", ascending=False))
+    return pd.concat(parts, ignore_index=True) if parts else plain.assign(front=[])
+
+
+def _groups(table: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Groups of equal conditions, and what these are."""
+    names = list(dict.fromkeys(columns))
+    for key, group in table.groupby(names, dropna=False, sort=True):
+        yield dict(zip(names, key if isinstance(key, tuple) else (key,), strict=True)), group

@@ -1,0 +1,179 @@
+"""A comparison as DataFrames, and as Markdown, CSV, LaTeX and JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from viad import markdown
+from viad.atomic import replacing
+from viad.comparison.conditions import AXES, SETTING, in_words, prepared
+from viad.comparison.practice import MARKS, marks
+from viad.comparison.recommendation import recommendations
+from viad.comparison.tables import best_on_test, differences, domains, effects, fronts, means, ranked
+from viad.experiments import Experiments
+
+METRICS = {"image_auroc": "AUROC", "pg2": "PG2", "pb2": "PB2", "aupro_30": "AUPRO"}
+TITLES = {
+    "recommendations": "Which detector to take",
+    "means": "Means over categories and seeds",
+    "differences": "The best against the others, on the same images",
+    "ranks": "Ranks over test sets",
+    "pareto": "Quality against latency and memory",
+    "effects": "What a condition changes, on the same images",
+    "domains": "By source condition of the test images",
+    "best_on_test": "What choosing the epochs on the test set pretends to gain",
+}
+INTERVALS = (
+    "Differences are of AUROC, in brackets with 95 % intervals of a paired bootstrap over the test images (1,000 "
+    "resamples). A difference whose interval holds 0 is not told from chance."
+)
+
+
+def compare(experiments: Experiments) -> dict[str, pd.DataFrame]:
+    """All tables of a comparison by name, and `experiments` with the `marks` of each."""
+    table = prepared(experiments.table)
+    table["marks"] = marks(table)
+    averages, apart = means(table), differences(table, experiments.scores)
+    advice = recommendations(table, averages, apart)
+    changed = [effects(table, experiments.scores, name, by_defect=name == "input_size") for name in AXES]
+    return {
+        "experiments": table,
+        "recommendations": pd.DataFrame([vars(one) for one in advice], columns=["question", "words", "experiments"]),
+        "means": averages,
+        "differences": apart,
+        "ranks": _ranks(table),
+        "pareto": fronts(averages),
+        "effects": pd.concat([one for one in changed if len(one)] or changed[:1], ignore_index=True),
+        "domains": domains(table, experiments.scores),
+        "best_on_test": best_on_test(table, experiments.scores),
+    }
+
+
+def _ranks(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean ranks, with what they are over, Friedman's p and Nemenyi's critical difference in every row."""
+    found = ranked(table)
+    if found is None:
+        return pd.DataFrame(columns=["detector", "rank", "test_sets", "p", "critical_difference"])
+    detectors, sets, numbers = found
+    return pd.DataFrame({"detector": detectors, "rank": numbers.mean}).assign(
+        test_sets=", ".join(sets), p=numbers.p, critical_difference=numbers.critical_difference
+    )
+
+
+def write_comparison(tables: dict[str, pd.DataFrame], out: Path) -> str:
+    """Write every table as CSV and LaTeX, all as comparison.json, and comparison.md, which is returned.
+
+    The Markdown and LaTeX have what a reader wants; CSV and JSON have every column.
+    """
+    shown = {name: readable(name, tables[name]) for name in TITLES}
+    text = _markdown(shown)
+    with replacing(out) as aside:
+        aside.mkdir()
+        (aside / "comparison.md").write_text(text, encoding="utf-8")
+        records = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
+        (aside / "comparison.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        for name, table in tables.items():
+            table.to_csv(aside / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+        for name, table in shown.items():
+            latex = table.to_latex(index=False, escape=True, caption=TITLES[name], label=f"tab:{name}")
+            (aside / f"{name}.tex").write_text(latex, encoding="utf-8")
+    return text
+
+
+def _markdown(shown: dict[str, pd.DataFrame]) -> str:
+    parts = [f"# Comparison\n\n{INTERVALS}\n"]
+    for name, table in shown.items():
+        parts.append(f"## {TITLES[name]}\n")
+        if name == "recommendations":
+            parts += [f"**{row['question']}** {row['answer']}\n" for row in table.to_dict("records")]
+        elif len(table):
+            parts.append(markdown.table(list(table.columns), table.to_numpy().tolist()))
+        else:
+            parts.append("Nothing to compare.\n")
+    return "\n".join(parts)
+
+
+def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """One of the tables of `compare` as a reader wants it: few columns, all of text."""
+    rows = [_READ[name](row) for row in table.to_dict("records")]
+    return pd.DataFrame(rows).fillna("")
+
+
+def _read_mean(row: dict[Any, Any]) -> dict[str, str]:
+    said = {"where": where(row), "detector": row["detector"]}
+    said |= {title: with_spread(row, metric) for metric, title in METRICS.items()}
+    return said | {"latency, ms": f"{row['latency_p50_ms']:.0f}", "categories x seeds": _times(row)}
+
+
+def with_spread(row: dict[Any, Any], metric: str) -> str:
+    """A mean with the spread of the categories, and after a slash that of the seeds; '' where there is none."""
+    if pd.isna(row[metric]):
+        return ""
+    spreads = [row[f"{metric}_{over}"] for over in ("categories", "seeds")]
+    said = ["–" if pd.isna(spread) else f"{spread:.3f}" for spread in spreads]
+    return f"{row[metric]:.3f}" + ("" if said == ["–", "–"] else f" ± {said[0]} / {said[1]}")
+
+
+def _times(row: dict[Any, Any]) -> str:
+    return f"{row['categories']} x {row['seeds']}"
+
+
+def _read_difference(row: dict[Any, Any]) -> dict[str, str]:
+    return {"where": where(row), "better": row["better"], "worse": row["worse"]} | _found(row)
+
+
+def _read_effect(row: dict[Any, Any]) -> dict[str, str]:
+    axis = AXES[row["axis"]]
+    plain = {key: value for key, value in SETTING.items() if key in (axis.column, *axis.together) and value is not None}
+    held = f"{axis.label}: " + where(row | plain) + (f", {row['shift.name']}" if "shift.name" in axis.together else "")
+    held += f", {row['defect']} defects" if row["defect"] else ""
+    changed = f"{row['baseline'] or 'preset'} → {row['value']}"
+    return {"what and where": held, "detector": row["detector"], "change": changed} | _found(row)
+
+
+def _found(row: dict[Any, Any]) -> dict[str, str]:
+    return {"difference": interval(row), "told apart": "yes" if row["told_apart"] else "no"}
+
+
+def interval(row: dict[Any, Any]) -> str:
+    """A difference with its sign and interval."""
+    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def _level(row: dict[Any, Any]) -> str:
+    within = "" if pd.isna(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{row['image_auroc']:.3f}{within}"
+
+
+def where(row: dict[Any, Any]) -> str:
+    """A setting in words: dataset, size and what is not plain."""
+    words = in_words({key: row.get(key, value) for key, value in SETTING.items()})
+    return f"{row['dataset.name']}, {row['image_size']} px" + ("" if words == "plain" else f", {words}")
+
+
+_READ: dict[str, Any] = {
+    "recommendations": lambda row: {"question": row["question"], "answer": row["words"]},
+    "means": _read_mean,
+    "differences": _read_difference,
+    "effects": _read_effect,
+    "ranks": lambda row: {
+        "detector": row["detector"], "mean rank": f"{row['rank']:.2f}", "Friedman's p": f"{row['p']:.3g}",
+        "critical difference": f"{row['critical_difference']:.2f}", "over": row["test_sets"],
+    },
+    "pareto": lambda row: {
+        "where": where(row), "detector": row["detector"], "AUROC": f"{row['image_auroc']:.3f}",
+        "latency, ms": f"{row['latency_p50_ms']:.0f}", "memory, MB": f"{row['peak_memory_megabytes']:.0f}",
+        "on the front": "yes" if row["front"] else "",
+    },
+    "domains": lambda row: {
+        "where": f"{where(row)}, {row['category']}", "detector": row["detector"], "domain": row["domain"],
+        "AUROC": _level(row),
+        "false alarms": "" if pd.isna(row["false_alarm_rate"]) else f"{row['false_alarm_rate']:.3f}",
+    },
+    "best_on_test": lambda row: {
+        "where": where(row | {"epochs": ""}), "detector": row["detector"], "epochs to choose from": row["epochs"],
+        "chosen": row["chosen"], "pretended gain": interval(row), "mark": MARKS["selected_on_test"].title,
+    },
+}  # fmt: skip

@@ -1,0 +1,56 @@
+"""Cards of the datasets and models of this repository, from their yamls."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DATASETS, MODELS = Path("conf/dataset"), Path("conf/model")
+LEARNING = {
+    "one_class": "one-class: normal images only",
+    "unsupervised": "unsupervised: images that may hold anomalies",
+    "supervised": "supervised: normal images and some labelled anomalies",
+}
+ABOUT = {"paper": "paper", "licence": "licence", "size": "image size", "masks": "masks", "serves": "good for"}
+
+
+def dataset_cards() -> list[dict[str, Any]]:
+    """One card a dataset."""
+    return [_dataset(path) for path in sorted(DATASETS.glob("*.yaml"))]
+
+
+def model_cards() -> list[dict[str, Any]]:
+    """One card a model."""
+    return [_model(path) for path in sorted(MODELS.glob("*.yaml"))]
+
+
+def _dataset(path: Path) -> dict[str, Any]:
+    block = yaml.safe_load(path.read_text(encoding="utf-8"))
+    about = block.get("about") or {}
+    archive = block.get("archive")
+    facts = [["categories", ", ".join(map(str, block["categories"]))]]
+    facts += [[title, str(about[key])] for key, title in ABOUT.items() if about.get(key)]
+    facts.append(["to get it", "nothing to do" if archive is None else archive["url"] or archive["page"]])
+    return {"name": block["name"], "title": about.get("title", block["name"]), "facts": facts, "words": _head(path)}
+
+
+def _model(path: Path) -> dict[str, Any]:
+    block = yaml.safe_load(path.read_text(encoding="utf-8"))
+    facts = [["learning type", LEARNING[block["learning_type"]]]]
+    for budget in ("small", "paper"):
+        preset = block.get(budget)
+        if isinstance(preset, dict):
+            facts.append([f"{budget} budget", f"{preset['epochs']} epochs, batches of {preset['batch_size']}"])
+    if block.get("needs"):
+        facts.append(["needs", block["needs"]])
+    return {"name": block["name"], "title": block["name"], "facts": facts, "words": _head(path)}
+
+
+def _head(path: Path) -> str:
+    """What the comment at the head of a yaml says."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").strip())
+    return " ".join(lines)

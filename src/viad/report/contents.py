@@ -1,0 +1,150 @@
+"""All that the report shows, as plain data: the page itself only draws it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from viad.comparison.conditions import AXES, PLAIN
+from viad.comparison.practice import MARKS
+from viad.comparison.writing import TITLES, compare, readable, where
+from viad.experiments import Experiments
+from viad.published import against_published
+from viad.report.cards import dataset_cards, model_cards
+from viad.report.curves import curves
+from viad.report.diagram import critical_difference_diagram
+from viad.report.pictures import chosen, galleries
+from viad.studies import plan, read_question, read_shows, read_study, states, study_names
+
+ANSWERS = 8  # that the page begins with
+COLUMNS = {  # of the page's table of experiments: column of the table of results
+    "experiment": "experiment", "category": "category", "dataset": "dataset.name", "model": "model.name",
+    "learning_type": "training.learning_type", "backbone": "backbone.name", "image_size": "image_size",
+    "condition": "condition", "seed": "seed", "auroc": "image_auroc", "auroc_low": "image_auroc_low",
+    "auroc_high": "image_auroc_high", "pg2": "pg2", "pg2_low": "pg2_low", "pg2_high": "pg2_high", "pb2": "pb2",
+    "pb2_low": "pb2_low", "pb2_high": "pb2_high", "pixel_auroc": "pixel_auroc", "aupro": "aupro_30",
+    "false_alarm_rate": "false_alarm_rate", "miss_rate": "miss_rate", "latency_ms": "latency_p50_ms",
+    "train_seconds": "training.train_seconds", "memory_mb": "peak_memory_megabytes", "marks": "marks",
+}  # fmt: skip
+
+
+def contents(experiments: Experiments, shown: Sequence[str], pictures: Path) -> dict[str, Any]:
+    """The contents of the page.
+
+    Args:
+        experiments: all that are known.
+        shown: experiments that get a gallery; none takes the best of each dataset.
+        pictures: folder that becomes the galleries' pictures.
+    """
+    tables = compare(experiments)
+    table = tables["experiments"]
+    return {
+        "made": {**_commit(), "experiments": int(table["experiment"].nunique())},
+        "answers": [
+            {"question": row["question"], "words": row["words"], "experiments": list(row["experiments"])}
+            for row in tables["recommendations"].head(ANSWERS).to_dict("records")
+        ],
+        "experiments": _experiments(table),
+        "marks": {name: asdict(mark) for name, mark in MARKS.items()},
+        "models": {"metric": "AUROC", **_table(readable("means", tables["means"]))},
+        "ranks": _ranks(tables["ranks"]),
+        "pareto": _pareto(tables["pareto"]),
+        "differences": _differences(tables["differences"]),
+        "studies": [_study(name, table, experiments) for name in study_names()],
+        "galleries": galleries(experiments, shown or chosen(table, experiments), pictures),
+        "cards": {"datasets": dataset_cards(), "models": model_cards()},
+        "published": _table(against_published(experiments.table)),
+    }
+
+
+def _commit() -> dict[str, str]:
+    """The last commit and its day: the page is the same for the same commit and experiments."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        commit = repo.scm.resolve_commit("HEAD")
+    return {"commit": commit.hexsha[:7], "date": f"{datetime.fromtimestamp(commit.commit_time, UTC):%Y-%m-%d}"}
+
+
+def _experiments(table: pd.DataFrame) -> list[dict[str, Any]]:
+    shown = table[list(COLUMNS.values())].set_axis(list(COLUMNS), axis=1)
+    shown = shown.assign(
+        learning_type=shown["learning_type"].astype(str).str.replace("_", "-"),
+        image_size=pd.to_numeric(shown["image_size"]),
+        condition=[
+            condition if labels == "0" else f"{condition}, {labels} labels".removeprefix("plain, ")
+            for condition, labels in zip(table["condition"], table["labels"], strict=True)
+        ],
+    )
+    return shown.astype(object).where(shown.notna(), None).to_dict("records")  # type: ignore[return-value]
+
+
+def _table(frame: pd.DataFrame) -> dict[str, Any]:
+    text = frame.astype(object).where(frame.notna(), "")
+    rows = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in text.to_numpy()]
+    return {"head": list(frame.columns), "rows": rows}
+
+
+def _ranks(ranks: pd.DataFrame) -> dict[str, Any]:
+    if ranks.empty:
+        none = "Ranks need three detectors on two test sets under the plain condition."
+        return {"blocks": 0, "p": None, "critical_difference": None, "models": [], "words": none, "figure": None}
+    first = ranks.iloc[0]
+    sets = str(first["test_sets"]).split(", ")
+    said = "differ more than chance would make them" if first["p"] < 0.05 else "do not differ more than by chance"
+    words = (
+        f"Mean ranks over {len(sets)} test sets ({first['test_sets']}), 1 being the best. By Friedman's test the "
+        f"detectors {said} (p = {first['p']:.3g}). A bar joins detectors whose ranks differ by less than the critical "
+        f"difference of {first['critical_difference']:.2f} (Nemenyi, 95 %): these are not told apart."
+    )
+    return {
+        "blocks": len(sets), "p": float(first["p"]), "critical_difference": float(first["critical_difference"]),
+        "models": [{"model": row["detector"], "rank": row["rank"]} for row in ranks.to_dict("records")],
+        "words": words, "figure": critical_difference_diagram(ranks),
+    }  # fmt: skip
+
+
+def _pareto(fronts: pd.DataFrame) -> list[dict[str, Any]]:
+    names = {"detector": "model", "image_auroc": "auroc", "latency_p50_ms": "latency_ms",
+             "peak_memory_megabytes": "memory_mb", "front": "front"}  # fmt: skip
+    titles = [where(row) for row in fronts.to_dict("records")]
+    return [
+        {"title": title, "points": group[list(names)].rename(columns=names).to_dict("records")}
+        for title, group in fronts.groupby(pd.Series(titles, index=fronts.index, dtype=object), sort=False)
+        if len(group) > 1
+    ]
+
+
+def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = differences[differences["condition"] == PLAIN]
+    return [
+        {
+            "title": f"{row['better']} − {row['worse']} on {where(row)}", "a": row["better"], "b": row["worse"],
+            "category": row["categories"], "difference": row["difference"], "low": row["low"], "high": row["high"],
+        }
+        for row in plain.to_dict("records")
+    ]  # fmt: skip
+
+
+def _study(name: str, table: pd.DataFrame, experiments: Experiments) -> dict[str, Any]:
+    planned = [one.name for one in plan(read_study(name, "small"))]
+    mine = table[table["experiment"].isin(planned)]
+    own = compare(Experiments(experiments.table[table["experiment"].isin(planned)], experiments.scores))
+    shown, drawn = [], []
+    for what in read_shows(name):
+        if what in AXES:
+            effects = own["effects"]
+            shown.append((TITLES["effects"], readable("effects", effects[effects["axis"] == what])))
+            drawn += curves(mine, experiments.scores, what)
+        else:
+            shown.append((TITLES[what], readable(what, own[what])))
+    return {
+        "name": name,
+        "question": read_question(name),
+        "states": states(name, planned, set(table["experiment"])),
+        "tables": [{"title": title, **_table(one)} for title, one in shown if len(one)],
+        "curves": drawn,
+    }

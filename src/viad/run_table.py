@@ -1,0 +1,36 @@
+"""The results of one run for people: the table that `make run` prints and the README shows."""
+
+from pathlib import Path
+from typing import Any
+
+COLUMNS = {  # heading: metric
+    "AUROC": "image_auroc",
+    "PG2": "pg2",
+    "PB2": "pb2",
+    "false alarms": "false_alarm_rate",
+    "misses": "miss_rate",
+    "pixel AUROC": "pixel_auroc",
+    "AUPRO 0.3": "aupro_30",
+}
+TABLE = Path("metrics/results.md")
+
+
+def results_table(title: str, metrics: dict[str, dict[str, Any]]) -> str:
+    """A Markdown table with a row a category; 95 % intervals in brackets where there are some.
+
+    Args:
+        title: the line above the table.
+        metrics: what evaluate wrote, by category. A column that no category has is left out.
+    """
+    columns = {head: name for head, name in COLUMNS.items() if any(name in table for table in metrics.values())}
+    lines = [title, "", f"| category | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
+    for category, table in metrics.items():
+        lines.append(f"| {category} | " + " | ".join(_cell(table, name) for name in columns.values()) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(table: dict[str, Any], name: str) -> str:
+    if name not in table:
+        return ""
+    interval = table["intervals"].get(name)
+    return f"{table[name]:.3f}" + ("" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]")
