@@ -39,7 +39,7 @@ def newer(tables: Tables, scores: Scores) -> tuple[str, str]:
     averages = _plain(tables["means"])
     rows, gaps, later_better = [], [], 0
     for dataset, group in averages.groupby("dataset.name"):
-        group = group.assign(year=[first_year(name) for name in group["detector"]]).dropna(subset=["year"])
+        group = group.assign(year=group["detector"].map(first_year)).dropna(subset=["year"])
         old, new = group[group["year"] < NEW], group[group["year"] >= NEW]
         if old.empty or new.empty:
             continue

@@ -1,6 +1,5 @@
 """Counting what a table of paired differences says for and against a claim."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -64,5 +63,5 @@ def shown(name: str, found: pd.DataFrame, drop: tuple[str, ...] = ()) -> str:
 
 def mean_words(found: pd.DataFrame, by: str = "detector") -> str:
     """Mean differences by a column, such as 'padim -0.012, patchcore +0.003'."""
-    means: Mapping[str, float] = found.groupby(by)["difference"].mean().to_dict()
+    means = found.groupby(by)["difference"].mean().to_dict()
     return ", ".join(f"{name} {value:+.3f}" for name, value in means.items())
