@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import friedmanchisquare, mannwhitneyu, rankdata
 from sklearn.metrics import roc_auc_score
 
-from viad.comparison.statistics import Pair, paired_difference, pareto, ranks, resample_weights, weighted_auroc
+from viad.comparison.statistics import Pair, draw, interval, paired_difference, pareto, ranks, resampled, wins
 
 
 def _test_set(seed, normals, anomalies, step=0.0):
@@ -19,16 +19,26 @@ def _test_set(seed, normals, anomalies, step=0.0):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30), st.sampled_from([0.0, 0.5, 2.0]))
-def test_weighted_auroc_is_that_of_repeated_images(seed, normals, anomalies, step):
+def test_a_resampled_auroc_is_that_of_repeated_images(seed, normals, anomalies, step):
     scores, labels = _test_set(seed, normals, anomalies, step)
-    weights = resample_weights(labels, 5, np.random.default_rng(seed))
-    assert (weights[:, labels == 0].sum(axis=1) == normals).all()
-    assert (weights[:, labels == 1].sum(axis=1) == anomalies).all()
-    for row, value in zip(weights, weighted_auroc(scores, labels, weights), strict=True):
-        drawn = np.repeat(np.arange(len(labels)), row.astype(int))
-        assert value == pytest.approx(roc_auc_score(labels[drawn], scores[drawn]), abs=1e-12)
-        u = mannwhitneyu(scores[drawn][labels[drawn] == 1], scores[drawn][labels[drawn] == 0]).statistic
-        assert value == pytest.approx(u / (normals * anomalies), abs=1e-12)
+    won = wins(scores, labels)
+    assert won.mean() == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    drawn = [draw(count, 5, 2 * 7 + i) for i, count in enumerate((anomalies, normals))]
+    assert (drawn[0].sum(axis=1) == anomalies).all()
+    assert (drawn[1].sum(axis=1) == normals).all()
+    for i, value in enumerate(resampled(won, 5, 7)):
+        images = [np.repeat(scores[labels == 1 - k], drawn[k][i].astype(int)) for k in (0, 1)]
+        repeated = np.concatenate(images), np.repeat([1, 0], [anomalies, normals])
+        assert value == pytest.approx(roc_auc_score(repeated[1], repeated[0]), abs=1e-6)
+        u = mannwhitneyu(images[0], images[1]).statistic
+        assert value == pytest.approx(u / (normals * anomalies), abs=1e-6)
+
+
+def test_several_runs_count_with_the_mean_of_their_aurocs():
+    first, labels = _test_set(1, 20, 30)
+    second = first + np.random.default_rng(3).normal(size=50)
+    both = [roc_auc_score(labels, scores) for scores in (first, second)]
+    assert wins(np.stack([first, second]), labels).mean() == pytest.approx(np.mean(both))
 
 
 def test_paired_difference_agrees_with_scipys_bootstrap():
@@ -45,7 +55,7 @@ def test_paired_difference_agrees_with_scipys_bootstrap():
         (np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)), statistic, vectorized=False, n_resamples=2000,
         method="percentile", rng=np.random.default_rng(3),
     )  # fmt: skip
-    ours = paired_difference([Pair(a, b, labels)], 4000, np.random.default_rng(4))
+    ours = paired_difference([Pair(a, b, labels)], 4000, 4)
     assert ours.mean == pytest.approx(roc_auc_score(labels, a) - roc_auc_score(labels, b))
     assert (ours.low, ours.high) == pytest.approx(tuple(reference.confidence_interval), abs=0.008)
     assert ours.told_apart
@@ -57,8 +67,8 @@ def test_an_interval_over_several_categories_is_of_their_mean():
     for seed in (1, 2):
         a, labels = _test_set(seed, 50, 50)
         pairs.append(Pair(a, a + np.random.default_rng(seed + 9).normal(size=100), labels))
-    each = [paired_difference([pair], 2000, np.random.default_rng(5)) for pair in pairs]
-    both = paired_difference(pairs, 2000, np.random.default_rng(5))
+    each = [paired_difference([pair], 2000, 5) for pair in pairs]
+    both = paired_difference(pairs, 2000, 5)
     assert both.mean == pytest.approx((each[0].mean + each[1].mean) / 2)
     width = (each[0].high - each[0].low + each[1].high - each[1].low) / 2
     assert both.high - both.low == pytest.approx(width / np.sqrt(2), rel=0.12)
@@ -67,24 +77,24 @@ def test_an_interval_over_several_categories_is_of_their_mean():
 def test_the_same_scores_do_not_differ_and_swapped_ones_differ_the_other_way():
     a, labels = _test_set(1, 30, 30)
     b, _ = _test_set(2, 30, 30)
-    same = paired_difference([Pair(a, a, labels)], 200, np.random.default_rng(0))
+    same = paired_difference([Pair(a, a, labels)], 200, 0)
     assert (same.mean, same.low, same.high, same.p, same.told_apart) == (0, 0, 0, 1, False)
-    one = paired_difference([Pair(a, b, labels)], 200, np.random.default_rng(0))
-    other = paired_difference([Pair(b, a, labels)], 200, np.random.default_rng(0))
+    one = paired_difference([Pair(a, b, labels)], 200, 0)
+    other = paired_difference([Pair(b, a, labels)], 200, 0)
     assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low))
 
 
 def test_paired_is_narrower_than_unpaired_where_models_agree_on_what_is_hard():
     a, labels = _test_set(1, 100, 100)
     b = a + np.random.default_rng(2).normal(scale=0.1, size=200)
-    paired = paired_difference([Pair(a, b, labels)], 1000, np.random.default_rng(0))
-    alone = weighted_auroc(a, labels, resample_weights(labels, 1000, np.random.default_rng(0)))
-    assert paired.high - paired.low < 0.5 * np.ptp(np.quantile(alone, [0.025, 0.975]))
+    paired = paired_difference([Pair(a, b, labels)], 1000, 0)
+    low, high = interval(resampled(wins(a, labels), 1000, 0))
+    assert paired.high - paired.low < 0.5 * (high - low)
 
 
 def test_a_test_set_without_anomalies_is_no_pair():
     with pytest.raises(ValueError, match="normal and anomalous"):
-        paired_difference([Pair(np.ones(3), np.ones(3), np.zeros(3, int))], 10, np.random.default_rng(0))
+        paired_difference([Pair(np.ones(3), np.ones(3), np.zeros(3, int))], 10, 0)
 
 
 @settings(deadline=None)

@@ -67,7 +67,11 @@ class Experiments:
 def joined(older: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame:
     """Two tables of scores as one, `newer` replacing experiments of the same name; images and columns sorted."""
     kept = older.drop(columns=[name for name in newer.columns if name in older.columns and name not in SAMPLE])
-    both = kept.set_index("sample").join(newer.set_index("sample"), how="outer", rsuffix=".newer").reset_index()
+    both = (
+        kept.set_index("sample")
+        .merge(newer.set_index("sample"), how="outer", left_index=True, right_index=True, suffixes=("", ".newer"))
+        .reset_index()
+    )
     for name in SAMPLE[1:]:
         both[name] = both[name].where(both[name].notna(), both.pop(f"{name}.newer"))
     both["label"] = both["label"].astype(int)

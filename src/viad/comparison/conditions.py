@@ -56,14 +56,19 @@ def prepared(table: pd.DataFrame) -> pd.DataFrame:
     """
     table = table.copy()
     for column in SETTING:
-        table[column] = table[column].map(as_text)
-    table["labels"] = table["supervision.anomalies"].map(as_text)
+        table[column] = _texts(table[column])
+    table["labels"] = _texts(table["supervision.anomalies"])
     supervised = table["training.learning_type"] == "supervised"
     table.loc[~supervised, "labels"] = "0"  # others do not see them
     counted = ", " + table["labels"] + table["labels"].map(lambda number: " label" if number == "1" else " labels")
     table["detector"] = table["model.name"].where(~supervised, table["model.name"] + counted)
     table["condition"] = [in_words(row) for row in table[list(SETTING)].to_dict("records")]
     return table
+
+
+def _texts(values: pd.Series) -> pd.Series:
+    # Not `map`: it would make NaN of '' in a column of numbers.
+    return pd.Series([as_text(value) for value in values], index=values.index, dtype=object)
 
 
 def as_text(value: Any) -> str:

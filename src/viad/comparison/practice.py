@@ -98,7 +98,8 @@ def _but_seed(table: pd.DataFrame) -> pd.Series:
 
 def _unequal(table: pd.DataFrame) -> list[bool]:
     """Whether a row differs in `EQUAL` from most of those that tested the same images under the same condition."""
-    key = table[["dataset.name", "category", "image_size", "condition"]].astype(str).agg("/".join, axis=1)
+    columns = (table[column] for column in ("dataset.name", "category", "image_size", "condition"))
+    key = pd.Series(list(zip(*columns, strict=True)), index=table.index, dtype=object)
     result = pd.Series(data=False, index=table.index)
     for column in EQUAL:
         usual = table[column].groupby(key).transform(lambda values: values.mode().iloc[0] if len(values) else "")

@@ -7,6 +7,7 @@ draws images once, within each class, and scores both. Many models over several 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,28 +44,7 @@ class Pair:
     labels: NDArray[np.integer]
 
 
-def resample_weights(labels: NDArray[np.integer], resamples: int, rng: np.random.Generator) -> Floats:
-    """How often each image is drawn in each resample, (resamples, N); images are drawn within each class."""
-    weights = np.zeros((resamples, len(labels)))
-    for label in (0, 1):
-        members = np.flatnonzero(labels == label)
-        weights[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
-    return weights
-
-
-def weighted_auroc(scores: Floats, labels: NDArray[np.integer], weights: Floats) -> Floats:
-    """AUROC of each row of weights (R, N), ties counted half: Mann-Whitney's U over its largest value, (R,)."""
-    order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
-    normal = weights[:, order] * (labels[order] == 0)
-    anomalous = weights[:, order] * (labels[order] == 1)
-    below = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(normal, axis=1)], axis=1)
-    first, last = np.searchsorted(ordered, ordered, "left"), np.searchsorted(ordered, ordered, "right")
-    wins = (anomalous * (below[:, first] + below[:, last]) / 2).sum(axis=1)
-    return np.asarray(wins / (normal.sum(axis=1) * anomalous.sum(axis=1)))
-
-
-def paired_difference(pairs: Sequence[Pair], resamples: int, rng: np.random.Generator) -> Difference:
+def paired_difference(pairs: Sequence[Pair], resamples: int, seed: int = 0) -> Difference:
     """The difference of AUROC, a - b, averaged over categories whose images are drawn independently.
 
     Raises:
@@ -73,19 +53,48 @@ def paired_difference(pairs: Sequence[Pair], resamples: int, rng: np.random.Gene
     if not pairs or any(len(set(pair.labels.tolist())) < 2 for pair in pairs):
         raise ValueError("each pair needs normal and anomalous test images")
     draws, observed = np.zeros(resamples), 0.0
-    for pair in pairs:
-        weights = np.concatenate([np.ones((1, len(pair.labels))), resample_weights(pair.labels, resamples, rng)])
-        both = [_mean_auroc(scores, pair.labels, weights) for scores in (pair.a, pair.b)]
-        observed += float(both[0][0] - both[1][0]) / len(pairs)
-        draws += (both[0] - both[1])[1:] / len(pairs)
+    for number, pair in enumerate(pairs):
+        gap = wins(pair.a, pair.labels) - wins(pair.b, pair.labels)
+        observed += float(gap.mean()) / len(pairs)
+        draws += resampled(gap, resamples, seed + number) / len(pairs)
+    low, high = interval(draws)
+    beyond = min(float((draws <= 0).mean()), float((draws >= 0).mean()))
+    return Difference(observed, low, high, min(1.0, 2 * beyond))
+
+
+def wins(scores: Floats, labels: NDArray[np.integer]) -> Floats:
+    """Which anomalous image scores above which normal one, (anomalous, normal): 1, or a half for a tie, else 0.
+
+    Its mean is the AUROC (Mann-Whitney). Of scores (R, N) of several runs, the mean over the runs.
+    """
+    runs = np.atleast_2d(scores)
+    anomalous, normal = runs[:, labels == 1, None], runs[:, None, labels == 0]
+    return np.mean([(np.sign(one - other) + 1) / 2 for one, other in zip(anomalous, normal, strict=True)], axis=0)
+
+
+def resampled(won: Floats, resamples: int, seed: int) -> Floats:
+    """The mean of `won` (anomalous, normal) in each of so many resamples of its rows and its columns, (resamples,).
+
+    With the same seed and shape the same images are drawn, whatever is compared on them.
+    """
+    anomalous, normal = draw(won.shape[0], resamples, 2 * seed), draw(won.shape[1], resamples, 2 * seed + 1)
+    total = np.einsum("rn,rn->r", anomalous @ won.astype(np.float32), normal, dtype=np.float64)
+    return np.asarray(total / won.size)
+
+
+@lru_cache(maxsize=64)
+def draw(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
+    """How often each image is drawn in each resample with replacement, (resamples, images)."""
+    rng = np.random.default_rng([seed, images])
+    drawn = rng.integers(images, size=(resamples, images)) + np.arange(resamples)[:, None] * images
+    return np.bincount(drawn.ravel(), minlength=resamples * images).reshape(resamples, images).astype(np.float32)
+
+
+def interval(draws: Floats) -> tuple[float, float]:
+    """The 95 % percentile interval of resampled values."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
-    beyond = min(float((draws <= 0).mean()), float((draws >= 0).mean()))
-    return Difference(observed, float(low), float(high), min(1.0, 2 * beyond))
-
-
-def _mean_auroc(runs: Floats, labels: NDArray[np.integer], weights: Floats) -> Floats:
-    return np.mean([weighted_auroc(scores, labels, weights) for scores in np.atleast_2d(runs)], axis=0)
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ All take the table that `conditions.prepared` makes and the scores of `Experimen
 """
 
 import json
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,12 @@ from viad.comparison.conditions import AXES, BASELINE, PLAIN, held, in_order
 from viad.comparison.statistics import (
     Pair,
     Ranks,
+    interval,
     paired_difference,
     pareto,
     ranks,
-    resample_weights,
-    weighted_auroc,
+    resampled,
+    wins,
 )
 
 RESAMPLES = 1000
@@ -102,7 +102,8 @@ def effects(table: pd.DataFrame, scores: Scores, name: str, *, by_defect: bool =
 def with_baselines(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """The unshifted runs once for each kind of shift, so that each kind has its baseline; others as they are."""
     if name == "supervision":
-        return table[table["labels"] != "0"].assign(detector=table["model.name"])
+        labelled = table[table["labels"] != "0"]
+        return labelled.assign(detector=labelled["model.name"])
     if name != "shift":
         return table
     kinds = sorted(set(table["shift.name"]) - {"none"})
@@ -120,26 +121,27 @@ def _difference(
 ) -> dict[str, Any] | None:
     """Paired difference of AUROC, ours - theirs; None where their scores are not here."""
     categories = sorted(set(ours["category"]) & set(theirs["category"]))
-    seeds = sorted(set(ours["seed"]) & set(theirs["seed"])) or None
+    seeds = set(ours["seed"]) & set(theirs["seed"])
     pairs = []
     for category in categories:
-        names = [
-            list(runs[(runs["category"] == category) & (runs["seed"].isin(seeds) if seeds else True)]["experiment"])
-            for runs in (ours, theirs)
-        ]
-        made = pair(scores.get((dataset, category)), names[0], names[1], defect)
+        mine, other = (_named(runs, category, seeds) for runs in (ours, theirs))
+        made = pair(scores.get((dataset, category)), mine, other, defect)
         if made is None:
             return None
         pairs.append(made)
     if not pairs:
         return None
-    # The same draws whatever else is compared: named by what is, and reproducible.
-    said = f"{sorted(ours['experiment'])}{sorted(theirs['experiment'])}{defect}"
-    found = paired_difference(pairs, RESAMPLES, np.random.default_rng(zlib.crc32(said.encode())))
+    found = paired_difference(pairs, RESAMPLES)
     return {
-        "categories": "+".join(categories), "seeds": len(seeds or [0]), "difference": found.mean, "low": found.low,
+        "categories": "+".join(categories), "seeds": len(seeds) or 1, "difference": found.mean, "low": found.low,
         "high": found.high, "p": found.p, "told_apart": found.told_apart,
     }  # fmt: skip
+
+
+def _named(runs: pd.DataFrame, category: str, seeds: Collection[int]) -> list[str]:
+    """The experiments on a category with one of the seeds; with any seed where there are none in common."""
+    columns = zip(runs["experiment"], runs["category"], runs["seed"], strict=True)
+    return [name for name, of, seed in columns if of == category and (not seeds or seed in seeds)]
 
 
 def best_on_test(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
@@ -186,10 +188,7 @@ def interval_of(tested: pd.DataFrame, experiment: str) -> tuple[float | None, fl
     tested = tested.dropna(subset=[experiment])
     if tested["label"].nunique() < 2:
         return None, None
-    labels = tested["label"].to_numpy()
-    weights = resample_weights(labels, RESAMPLES, np.random.default_rng(zlib.crc32(experiment.encode())))
-    low, high = np.quantile(weighted_auroc(tested[experiment].to_numpy(float), labels, weights), [0.025, 0.975])
-    return float(low), float(high)
+    return interval(resampled(wins(tested[experiment].to_numpy(float), tested["label"].to_numpy()), RESAMPLES, seed=0))
 
 
 def pair(scores: pd.DataFrame | None, ours: Sequence[str], theirs: Sequence[str], defect: str = "") -> Pair | None:
@@ -203,12 +202,14 @@ def pair(scores: pd.DataFrame | None, ours: Sequence[str], theirs: Sequence[str]
     """
     if scores is None or not {*ours, *theirs} <= set(scores.columns):
         return None
-    chosen = scores if not defect else scores[(scores["label"] == 0) | (scores["defect"] == defect)]
-    tested = chosen.dropna(subset=[*ours, *theirs])
-    if tested["label"].nunique() < 2:
+    labels = scores["label"].to_numpy()
+    a, b = (np.stack([scores[name].to_numpy(dtype=float) for name in names]) for names in (ours, theirs))
+    tested = ~(np.isnan(a).any(axis=0) | np.isnan(b).any(axis=0))
+    if defect:
+        tested &= (labels == 0) | (scores["defect"] == defect).to_numpy()
+    if len(set(labels[tested])) < 2:
         return None
-    a, b = (tested[list(names)].to_numpy(dtype=float).T for names in (ours, theirs))
-    return Pair(a, b, tested["label"].to_numpy())
+    return Pair(a[:, tested], b[:, tested], labels[tested])
 
 
 def ranked(table: pd.DataFrame) -> tuple[list[str], list[str], Ranks] | None:

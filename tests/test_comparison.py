@@ -1,0 +1,280 @@
+"""Comparisons: what is set beside what, effects of conditions, marks, recommendations, and how they are written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import many_experiments
+from viad.comparison import tables
+from viad.comparison.conditions import AXES, BASELINE, SETTING, in_order, in_words, prepared
+from viad.comparison.practice import MARKS, marks
+from viad.comparison.writing import compare, write_comparison
+from viad.experiments import COLUMNS, SAMPLE, Experiments
+from viad.metrics.image import auroc
+
+ROOT = Path(__file__).parents[1]
+PLAIN = {
+    "dataset.name": "elpv", "backbone.name": "lite0", "image_size": 256, "color": "rgb", "aspect": "squash",
+    "center_crop": 1, "protocol": "study", "shift.name": "none", "shift.severity": 0, "contamination.ratio": 0,
+    "contamination.source": "pool", "supervision.anomalies": 0, "supervision.defects": "all",
+    "supervision.masks": True, "validation.name": "none", "audit.exclude": "none", "budget": "auto",
+    "precision": "float32", "seed": 3341, "training.budget": "small", "training.learning_type": "one_class",
+    "training.selection": "last", "training.epochs": 4, "latency_p50_ms": 20.0, "peak_memory_megabytes": 900.0,
+    "training.train_seconds": 9.0, "false_alarm_rate": 0.05, "by_domain": "{}",
+}  # fmt: skip
+
+
+class Made:
+    """Experiments made one by one: a skill for each category."""
+
+    def __init__(self):
+        self.rows, self.scores = [], {}
+
+    def add(self, model, *, skill, categories=("mono", "poly"), **changes):
+        conditions = PLAIN | {key.replace("__", "."): value for key, value in changes.items()}
+        said = "-".join(f"{value}" for key, value in changes.items() if key != "seed")
+        name = f"{model}-{said}-s{conditions['seed']}"
+        for category in categories:
+            rng = np.random.default_rng([len(self.rows)])
+            tested = many_experiments.scores(60, 60, skill, rng)
+            value = auroc(tested["score"].to_numpy(), tested["label"].to_numpy())
+            quality = {"image_auroc": value, "image_auroc_low": value - 0.03, "image_auroc_high": value + 0.03}
+            kinds = {"crack": value, "break": value}
+            row = {"experiment": name, "category": category, "model.name": model} | conditions | quality
+            self.rows.append(row | {"pg2": 0.3, "pb2": 0.4, "image_auroc_by_defect": json.dumps(kinds)})
+            images = self.scores.setdefault((conditions["dataset.name"], category), tested[SAMPLE].copy())
+            images[name] = tested["score"]
+        return name
+
+    def experiments(self):
+        return Experiments(pd.DataFrame(self.rows).reindex(columns=list(COLUMNS)), self.scores)
+
+    def compared(self):
+        return compare(self.experiments())
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_conditions_in_words():
+    plain = {key: value if value is not None else "x" for key, value in SETTING.items()}
+    assert in_words(plain) == "plain"
+    shifted = plain | {"shift.name": "brightness", "shift.severity": "3", "contamination.ratio": "0.2"}
+    assert in_words(shifted) == "brightness 3, contamination 0.2"
+    assert in_words(plain | {"center_crop": "0.875", "epochs": "3"}) == "centre crop 0.875, 3 epochs"
+
+
+def test_values_of_an_axis_are_ordered_by_size_with_words_after_them():
+    assert in_order(["all", "10", "2", "0.5"]) == ["0.5", "2", "10", "all"]
+    assert in_order(["same", "none", ""]) == ["none", "same", ""]
+
+
+def test_every_axis_has_a_baseline_and_holds_everything_else():
+    assert set(AXES) == set(BASELINE)
+    table = prepared(
+        pd.DataFrame([PLAIN | {"model.name": "a", "experiment": "a", "category": "c"}]).reindex(columns=COLUMNS)
+    )
+    assert {axis.column for axis in AXES.values()} <= set(table.columns)
+    assert table["condition"].tolist() == ["plain"]
+
+
+def test_numbers_from_a_table_with_gaps_and_from_params_are_the_same_condition():
+    rows = [PLAIN | {"image_size": size, "contamination.ratio": ratio} for size, ratio in ((256, 0), (256.0, 0.0))]
+    table = prepared(pd.DataFrame(rows).astype(object).reindex(columns=COLUMNS))
+    assert table["image_size"].tolist() == ["256", "256"]
+    assert table["contamination.ratio"].tolist() == ["0", "0"]
+
+
+def test_means_have_the_spread_of_categories_and_that_of_seeds():
+    made = Made()
+    for seed in (1, 2):
+        made.add("padim", skill=1, seed=seed)
+    table = pd.DataFrame(made.rows)
+    table["image_auroc"] = [0.8, 0.6, 0.9, 0.7]  # mono, poly under seed 1; then under seed 2
+    row = tables.means(prepared(table.reindex(columns=list(COLUMNS)))).iloc[0]
+    assert row["image_auroc"] == pytest.approx(0.75)
+    assert row["image_auroc_categories"] == pytest.approx(np.std([0.85, 0.65], ddof=1))
+    assert row["image_auroc_seeds"] == pytest.approx(np.std([0.8, 0.9], ddof=1))
+    assert (row["categories"], row["seeds"]) == (2, 2)
+
+
+def test_only_equal_conditions_are_compared_and_the_better_comes_first():
+    made = Made()
+    made.add("padim", skill=2)
+    made.add("stfpm", skill=0.3)
+    made.add("dfm", skill=3, contamination__ratio=0.2)
+    apart = made.compared()["differences"]
+    assert apart[["better", "worse"]].to_numpy().tolist() == [["padim", "stfpm"]]
+    row = apart.iloc[0]
+    assert row["told_apart"]
+    assert row["low"] < row["difference"] < row["high"]
+    values = [r["image_auroc"] for r in made.rows]
+    assert row["difference"] == pytest.approx(np.mean(values[:2]) - np.mean(values[2:4]))
+
+
+def test_experiments_without_scores_have_no_difference_but_a_mean():
+    made = Made()
+    made.add("padim", skill=2)
+    name = made.add("stfpm", skill=1)
+    for table in made.scores.values():
+        del table[name]
+    compared = made.compared()
+    assert compared["differences"].empty
+    assert set(compared["means"]["detector"]) == {"padim", "stfpm"}
+    assert "without scores to test it by: stfpm" in compared["recommendations"]["words"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("axis", "changes", "baseline", "value"),
+    [
+        ("input_size", {"image_size": 512}, "256", "512"),
+        ("contamination", {"contamination__ratio": 0.2}, "0", "0.2"),
+        ("shift", {"shift__name": "noise", "shift__severity": 4}, "0", "4"),
+        ("validation", {"validation__name": "normal"}, "none", "normal"),
+        ("epochs", {"epochs": 24}, "", "24"),
+        ("crop", {"center_crop": 0.875}, "1", "0.875"),
+        ("color", {"color": "gray1"}, "rgb", "gray1"),
+    ],
+)
+def test_an_effect_is_the_change_from_the_baseline_with_all_else_held(axis, changes, baseline, value):
+    made = Made()
+    made.add("padim", skill=2)
+    made.add("padim", skill=0.5, **changes)
+    made.add("dfm", skill=0.1, **changes)  # has no baseline
+    effects = made.compared()["effects"]
+    found = effects[(effects["axis"] == axis) & (effects["defect"] == "")]
+    assert found[["detector", "baseline", "value"]].to_numpy().tolist() == [["padim", baseline, value]]
+    values = [row["image_auroc"] for row in made.rows]
+    assert found["difference"].iloc[0] == pytest.approx(np.mean(values[2:4]) - np.mean(values[:2]))
+    assert set(effects["axis"]) == {axis}
+
+
+def test_the_input_size_is_compared_by_kind_of_defect_too():
+    made = Made()
+    made.add("padim", skill=1)
+    made.add("padim", skill=2, image_size=512)
+    effects = made.compared()["effects"]
+    assert sorted(effects["defect"]) == ["", "break", "crack"]
+
+
+def test_labels_are_compared_with_the_fewest():
+    made = Made()
+    for labels, skill in ((1, 0.5), (10, 1.5), ("all", 2)):
+        made.add("devnet", skill=skill, supervision__anomalies=labels, training__learning_type="supervised")
+    effects = made.compared()["effects"]
+    assert effects[["baseline", "value"]].to_numpy().tolist() == [["1", "10"], ["1", "all"]]
+    assert set(effects["detector"]) == {"devnet"}
+
+
+def test_the_best_epoch_on_test_is_played_afterwards_by_category():
+    made = Made()
+    made.add("simplenet", skill=1)
+    made.add("simplenet", skill=3, epochs=2, training__epochs=2)
+    made.add("simplenet", skill=0.2, epochs=8, training__epochs=8)
+    row = made.compared()["best_on_test"].iloc[0]
+    assert row["epochs"] == "2, 4, 8"
+    assert row["chosen"] == "mono 2, poly 2"
+    values = [r["image_auroc"] for r in made.rows]
+    assert row["difference"] == pytest.approx(np.mean(values[2:4]) - np.mean(values[:2]))
+    assert row["difference"] > 0
+
+
+def test_domains_are_measured_by_themselves():
+    made = Made()
+    made.add("padim", skill=2, categories=("mono",))
+    made.scores["elpv", "mono"]["domain"] = np.where(np.arange(120) % 2, "exp1", "exp4")
+    made.rows[0]["by_domain"] = json.dumps({"exp1": {"image_auroc": 0.9, "false_alarm_rate": 0.1}, "exp4": {}})
+    found = made.compared()["domains"]
+    assert found["domain"].tolist() == ["exp1", "exp4"]
+    assert found["low"].notna().all()
+    assert found["false_alarm_rate"].tolist()[0] == 0.1
+
+
+def test_detectors_that_are_not_told_apart_leave_the_choice_to_speed():
+    made = Made()
+    made.add("padim", skill=2.4, latency_p50_ms=80.0)
+    made.add("dfm", skill=2.1, latency_p50_ms=10.0)
+    made.add("stfpm", skill=0.1)
+    words = made.compared()["recommendations"]["words"].iloc[0]
+    assert "Not told from it on these images" in words
+    assert "Below it: stfpm" in words
+    assert "Take dfm" in words
+
+
+def test_ranks_need_three_detectors_on_two_sets_and_take_the_complete_part():
+    made = Made()
+    for model, skill in (("padim", 2), ("dfm", 1)):
+        made.add(model, skill=skill)
+    assert made.compared()["ranks"].empty
+    made.add("stfpm", skill=0.1)
+    made.add("msflow", skill=3, categories=("mono",))
+    ranks = made.compared()["ranks"]
+    assert ranks["detector"].tolist() == ["padim", "dfm", "stfpm"]
+    assert ranks["test_sets"].iloc[0] == "elpv mono, elpv poly"
+
+
+def _marked(**changes):
+    row = PLAIN | {"model.name": "a", "experiment": "a-s3341", "category": "c"}
+    row |= {key.replace("__", "."): value for key, value in changes.items()}
+    return marks(prepared(pd.DataFrame([row]).reindex(columns=list(COLUMNS))))[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "mark"),
+    [
+        ({"center_crop": 0.875}, "centre_crop"),
+        ({"practice__center_crop": 0.875}, "centre_crop"),
+        ({"practice__selection": "test"}, "selected_on_test"),
+        ({"practice__selection": "test"}, "best_epoch"),
+        ({"practice__threshold": "test"}, "test_threshold"),
+        ({"audit__duplicate": 3}, "leaking_dataset"),
+        ({"audit__leak": 1, "audit__duplicate": 0}, "leaking_dataset"),
+        ({"false_alarm_rate": None}, "no_threshold"),
+    ],
+)
+def test_bad_practice_is_marked_and_only_that(changes, mark):
+    assert _marked() == ["one_seed"]
+    assert mark in _marked(**changes)
+    assert mark in MARKS
+
+
+def test_excluded_duplicates_leak_no_more():
+    assert "leaking_dataset" not in _marked(audit__duplicate=3, audit__exclude="duplicates")
+
+
+def test_unequal_conditions_and_several_seeds_are_seen():
+    made = Made()
+    for seed in (1, 2):
+        made.add("padim", skill=1, seed=seed)
+        made.add("dfm", skill=1, seed=seed)
+    made.add("msflow", skill=1, training__budget="paper")
+    found = prepared(made.experiments().table)
+    given = dict(zip(found["model.name"], marks(found), strict=True))
+    assert given["padim"] == []
+    assert given["msflow"] == ["one_seed", "unequal"]
+
+
+def test_all_forms_are_written_and_none_is_left_half_written(tmp_path):
+    made = Made()
+    made.add("padim", skill=2)
+    made.add("dfm_100%", skill=1)
+    compared = made.compared()
+    text = write_comparison(compared, tmp_path / "out")
+    assert text == (tmp_path / "out/comparison.md").read_text()
+    assert "| elpv, 256 px | padim |" in text
+    records = json.loads((tmp_path / "out/comparison.json").read_text())
+    assert records["means"][0]["detector"] in ("padim", "dfm_100%")
+    assert len(pd.read_csv(tmp_path / "out/differences.csv")) == 1
+    assert r"dfm\_100\%" in (tmp_path / "out/means.tex").read_text()
+    names = {path.stem for path in (tmp_path / "out").glob("*.csv")}
+    assert names == set(compared)
+
+
+def test_nothing_to_compare_is_said_so(tmp_path):
+    text = write_comparison(compare(Experiments()), tmp_path / "out")
+    assert text.count("Nothing to compare.") == 7

@@ -1,0 +1,103 @@
+"""Experiments out of DVC, and as they are kept in docs/."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import many_experiments
+from viad import results
+from viad.experiments import SAMPLE, Experiments, from_dvc, joined
+
+ROOT = Path(__file__).parents[1]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    import subprocess
+
+    from dvc.repo import Repo
+
+    root = tmp_path_factory.mktemp("repository")
+    (root / "params.yaml").write_text("{}")
+    who = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "start"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    Repo.init(str(root)).close()
+    many_experiments.write(root, 12, PARAMS)
+    return root
+
+
+@pytest.fixture
+def here(repository, tmp_path, monkeypatch):
+    root = tmp_path / "here"
+    shutil.copytree(repository, root)
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.mark.usefixtures("here")
+def test_every_experiment_and_category_is_a_row_with_its_conditions_and_scores():
+    found = from_dvc()
+    assert len(found.table) == 24
+    row = found.table[(found.table["model.name"] == "padim") & (found.table["category"] == "mono")].iloc[0]
+    assert row["experiment"] == "padim-elpv-128-s3341"
+    assert (row["image_size"], row["center_crop"], row["training.learning_type"]) == (128, 1, "one_class")
+    tested = found.scores["elpv", "mono"]
+    assert list(tested.columns[:4]) == SAMPLE
+    assert len(tested) == sum(many_experiments.CATEGORIES["mono"])
+    from sklearn.metrics import roc_auc_score
+
+    assert roc_auc_score(tested["label"], tested["padim-elpv-128-s3341"]) == pytest.approx(row["image_auroc"])
+    assert set(found.revisions) == set(found.table["experiment"])
+
+
+def test_what_the_cache_has_lost_is_no_row(here):
+    lost = next(
+        path for path in (here / ".dvc/cache").rglob("*") if path.is_file() and "image_auroc" in path.read_text()
+    )
+    lost.unlink()
+    assert len(from_dvc().table) == 23
+
+
+def test_what_is_kept_comes_back_and_newer_results_replace_it(here):
+    assert results.collect() == 24
+    kept, found = results.kept(), from_dvc()
+    pd.testing.assert_series_equal(
+        kept.table["image_auroc"], found.updated(Experiments()).table["image_auroc"], atol=1e-5
+    )
+    assert set(kept.scores) == {("elpv", "mono"), ("elpv", "poly")}
+    before = (here / "docs/experiments.csv").read_bytes()
+    results.collect()
+    assert (here / "docs/experiments.csv").read_bytes() == before
+    assert len(results.known().table) == 24
+    tables = results.load()
+    assert {"experiments", "means", "differences", "effects", "ranks", "recommendations"} <= set(tables)
+    assert len(tables["scores/elpv/mono"]) == 304
+    assert all(isinstance(table, pd.DataFrame) for table in tables.values())
+
+
+@pytest.mark.usefixtures("here")
+def test_older_experiments_lack_parameters_and_count_as_default():
+    results.collect()
+    table = pd.read_csv(results.FILE)
+    table.drop(columns=["center_crop", "epochs"]).to_csv(results.FILE, index=False)
+    assert (results.kept().table["center_crop"] == 1).all()
+
+
+def test_scores_of_different_test_sets_are_joined_by_image():
+    def table(name, samples):
+        values = {"sample": samples, "label": 0, "defect": "", "domain": "", name: np.arange(len(samples), dtype=float)}
+        return pd.DataFrame(values)
+
+    both = joined(table("a", ["x", "y"]), table("b", ["y", "z"]))
+    assert both["sample"].tolist() == ["x", "y", "z"]
+    assert both["a"].tolist()[:2] == [0, 1]
+    assert np.isnan(both["a"].iloc[2])
+    again = joined(both, table("a", ["x", "y"]).assign(a=7.0))
+    assert again["a"].tolist()[:2] == [7, 7]
+    assert list(again.columns) == [*SAMPLE, "a", "b"]
