@@ -40,6 +40,9 @@ def main() -> int:
     beside = commands.add_parser("compare", help="experiments side by side: differences, ranks, what to take")
     beside.add_argument("--out", type=Path, default=Path("results/comparison"), help="folder for all tables")
     commands.add_parser("findings", help="write docs/findings.md and its figures from the experiments")
+    page = commands.add_parser("report", help="a page of all experiments, to be opened in a browser")
+    page.add_argument("--out", type=Path, default=Path("results/report"), help="its folder")
+    page.add_argument("--gallery", action="append", default=[], metavar="EXPERIMENT", help="whose heat maps to show")
     arguments = parser.parse_args()
     try:
         if arguments.command == "results":
@@ -68,6 +71,8 @@ def main() -> int:
             from viad.results import known
 
             print(write_findings(known()))
+        elif arguments.command == "report":
+            print(f"open {_report(arguments.out, arguments.gallery)}")
         elif arguments.command == "name":
             from viad.naming import rename_all
 
@@ -106,6 +111,23 @@ def _study(name: str, edition: str, jobs: int, *, dry_run: bool) -> int:
     return int(failed > 0)
 
 
+def _report(out: Path, shown: list[str]) -> Path:
+    """Write the page; the file to open."""
+    from tempfile import TemporaryDirectory
+
+    from viad.report.contents import contents
+    from viad.report.page import write_page
+    from viad.results import known
+
+    experiments = known()
+    if unknown := sorted(set(shown) - set(experiments.revisions)):
+        raise ConfigError(f"--gallery {unknown[0]}: DVC has no such experiment here; `dvc exp show` lists them.")
+    with TemporaryDirectory() as folder:
+        pictures = Path(folder)
+        write_page(contents(experiments, shown, pictures), out, pictures)
+    return out / "index.html"
+
+
 def _audit(dataset: str) -> str:
     """Audit a dataset that is here; a line that says what was found and where it is written."""
     from viad.audit.report import in_words, report
@@ -130,6 +152,8 @@ def refresh_docs() -> None:
     """
     from viad.dataset_tables import counts_table, datasets_table, results_table
     from viad.model_tables import contamination_table, models_table, supervision_table
+    from viad.published import FILE as PUBLISHED
+    from viad.published import published_page
     from viad.results import kept
     from viad.shifts import severity_table
 
@@ -139,6 +163,8 @@ def refresh_docs() -> None:
     tables = (models_table(experiments), supervision_table(experiments), contamination_table(experiments))
     _fill(Path("docs/models.md"), *tables)
     mtd = results_table(experiments, ["mtd", "mtd_literature", "mtd_exposures"])
+    with replacing(PUBLISHED.with_suffix(".md")) as aside:
+        aside.write_text(published_page(experiments), encoding="utf-8")
     _fill(Path("docs/datasets.md"), datasets_table(), mtd, counts_table())
 
 

@@ -11,7 +11,16 @@ from viad.atomic import replacing
 from viad.comparison.conditions import AXES, SETTING, in_words, prepared
 from viad.comparison.practice import MARKS, marks
 from viad.comparison.recommendation import recommendations
-from viad.comparison.tables import best_on_test, differences, domains, effects, fronts, means, ranked
+from viad.comparison.tables import (
+    Scores,
+    best_on_test,
+    differences,
+    domains,
+    effects,
+    fronts,
+    means,
+    ranked,
+)
 from viad.experiments import Experiments
 
 METRICS = {"image_auroc": "AUROC", "pg2": "PG2", "pb2": "PB2", "aupro_30": "AUPRO"}
@@ -33,25 +42,49 @@ INTERVALS = (
 
 def compare(experiments: Experiments) -> dict[str, pd.DataFrame]:
     """All tables of a comparison by name, and `experiments` with the `marks` of each."""
-    table = prepared(experiments.table)
-    table["marks"] = marks(table)
-    averages, apart = means(table), differences(table, experiments.scores)
+    table, scores = marked(experiments), experiments.scores
+    averages, apart = means(table), differences(table, scores)
     advice = recommendations(table, averages, apart)
-    changed = [effects(table, experiments.scores, name, by_defect=name == "input_size") for name in AXES]
+    changed = [effects(table, scores, name, by_defect=name == "input_size") for name in AXES]
     return {
         "experiments": table,
         "recommendations": pd.DataFrame([vars(one) for one in advice], columns=["question", "words", "experiments"]),
         "means": averages,
         "differences": apart,
-        "ranks": _ranks(table),
+        "ranks": rank_table(table),
         "pareto": fronts(averages),
         "effects": pd.concat([one for one in changed if len(one)] or changed[:1], ignore_index=True),
-        "domains": domains(table, experiments.scores),
-        "best_on_test": best_on_test(table, experiments.scores),
+        "domains": domains(table, scores),
+        "best_on_test": best_on_test(table, scores),
     }
 
 
-def _ranks(table: pd.DataFrame) -> pd.DataFrame:
+def marked(experiments: Experiments) -> pd.DataFrame:
+    """The table of experiments with conditions in words and the `marks` of each."""
+    table = prepared(experiments.table)
+    return table.assign(marks=pd.Series(marks(table), index=table.index, dtype=object))
+
+
+def shown(table: pd.DataFrame, scores: Scores, what: str) -> tuple[str, pd.DataFrame]:
+    """Title and readable table of what a study shows: an axis of `AXES`, or one of the tables below.
+
+    Args:
+        table: of the study's experiments, as `marked` gives it.
+        scores: of their test images.
+        what: its name.
+    """
+    if what in AXES:
+        return TITLES["effects"], readable("effects", effects(table, scores, what, by_defect=what == "input_size"))
+    made = {
+        "means": lambda: means(table),
+        "ranks": lambda: rank_table(table),
+        "domains": lambda: domains(table, scores),
+        "best_on_test": lambda: best_on_test(table, scores),
+    }
+    return TITLES[what], readable(what, made[what]())
+
+
+def rank_table(table: pd.DataFrame) -> pd.DataFrame:
     """Mean ranks, with what they are over, Friedman's p and Nemenyi's critical difference in every row."""
     found = ranked(table)
     if found is None:

@@ -100,7 +100,7 @@ def noise(tables: Tables, scores: Scores) -> tuple[str, str]:
     effects = of(tables["effects"], axis="contamination")
     lost = count(effects)
     under = tables["differences"]
-    under = under[under["condition"].str.startswith("contamination")]
+    under = under[under["condition"].astype(str).str.startswith("contamination")]
     one_class = _learning(tables["experiments"], "one_class")
     unsupervised = _learning(tables["experiments"], "unsupervised")
     above = under[under["better"].isin(one_class) & under["worse"].isin(unsupervised)]
@@ -124,7 +124,7 @@ def shift(tables: Tables, scores: Scores) -> tuple[str, str]:
     effects, natural = of(tables["effects"], axis="shift"), tables["domains"]
     lost = count(effects)
     alarms = _alarms(tables["experiments"])
-    seen = natural[natural["dataset.name"].str.contains("exposures")]
+    seen = natural[natural["dataset.name"].astype(str).str.contains("exposures")]
     text = (
         f"AUROC: {lost.words('gain', 'lose')}. What an operator meets first is the false alarms: the threshold is that "
         f"of unshifted validation normals.\n\n{shown('effects', effects)}\n"
@@ -155,7 +155,7 @@ def validation(tables: Tables, scores: Scores) -> tuple[str, str]:
 def _plain(averages: pd.DataFrame) -> pd.DataFrame:
     """Detectors that need no labels, under the plain condition at 256 px."""
     plain = averages[(averages["condition"] == PLAIN) & (averages["image_size"] == "256")]
-    return plain[~plain["detector"].str.contains(",")]
+    return plain[~plain["detector"].astype(str).str.contains(",")]
 
 
 def _between(differences: pd.DataFrame, dataset: str, one: str, other: str) -> str | None:

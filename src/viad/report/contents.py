@@ -10,7 +10,7 @@ import pandas as pd
 
 from viad.comparison.conditions import AXES, PLAIN
 from viad.comparison.practice import MARKS
-from viad.comparison.writing import TITLES, compare, readable, where
+from viad.comparison.writing import compare, readable, shown, where
 from viad.experiments import Experiments
 from viad.published import against_published
 from viad.report.cards import dataset_cards, model_cards
@@ -31,12 +31,12 @@ COLUMNS = {  # of the page's table of experiments: column of the table of result
 }  # fmt: skip
 
 
-def contents(experiments: Experiments, shown: Sequence[str], pictures: Path) -> dict[str, Any]:
+def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> dict[str, Any]:
     """The contents of the page.
 
     Args:
         experiments: all that are known.
-        shown: experiments that get a gallery; none takes the best of each dataset.
+        named: experiments that get a gallery; none takes the best of each dataset.
         pictures: folder that becomes the galleries' pictures.
     """
     tables = compare(experiments)
@@ -54,7 +54,7 @@ def contents(experiments: Experiments, shown: Sequence[str], pictures: Path) -> 
         "pareto": _pareto(tables["pareto"]),
         "differences": _differences(tables["differences"]),
         "studies": [_study(name, table, experiments) for name in study_names()],
-        "galleries": galleries(experiments, shown or chosen(table, experiments), pictures),
+        "galleries": galleries(experiments, named or chosen(table, experiments), pictures),
         "cards": {"datasets": dataset_cards(), "models": model_cards()},
         "published": _table(against_published(experiments.table)),
     }
@@ -70,16 +70,16 @@ def _commit() -> dict[str, str]:
 
 
 def _experiments(table: pd.DataFrame) -> list[dict[str, Any]]:
-    shown = table[list(COLUMNS.values())].set_axis(list(COLUMNS), axis=1)
-    shown = shown.assign(
-        learning_type=shown["learning_type"].astype(str).str.replace("_", "-"),
-        image_size=pd.to_numeric(shown["image_size"]),
+    rows = table[list(COLUMNS.values())].set_axis(list(COLUMNS), axis=1)
+    rows = rows.assign(
+        learning_type=rows["learning_type"].astype(str).str.replace("_", "-"),
+        image_size=pd.to_numeric(rows["image_size"]),
         condition=[
             condition if labels == "0" else f"{condition}, {labels} labels".removeprefix("plain, ")
             for condition, labels in zip(table["condition"], table["labels"], strict=True)
         ],
     )
-    return shown.astype(object).where(shown.notna(), None).to_dict("records")  # type: ignore[return-value]
+    return rows.astype(object).where(rows.notna(), None).to_dict("records")  # type: ignore[return-value]
 
 
 def _table(frame: pd.DataFrame) -> dict[str, Any]:
@@ -132,19 +132,12 @@ def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
 def _study(name: str, table: pd.DataFrame, experiments: Experiments) -> dict[str, Any]:
     planned = [one.name for one in plan(read_study(name, "small"))]
     mine = table[table["experiment"].isin(planned)]
-    own = compare(Experiments(experiments.table[table["experiment"].isin(planned)], experiments.scores))
-    shown, drawn = [], []
-    for what in read_shows(name):
-        if what in AXES:
-            effects = own["effects"]
-            shown.append((TITLES["effects"], readable("effects", effects[effects["axis"] == what])))
-            drawn += curves(mine, experiments.scores, what)
-        else:
-            shown.append((TITLES[what], readable(what, own[what])))
+    tables = [shown(mine, experiments.scores, what) for what in read_shows(name)]
+    drawn = [one for what in read_shows(name) if what in AXES for one in curves(mine, experiments.scores, what)]
     return {
         "name": name,
         "question": read_question(name),
         "states": states(name, planned, set(table["experiment"])),
-        "tables": [{"title": title, **_table(one)} for title, one in shown if len(one)],
+        "tables": [{"title": title, **_table(one)} for title, one in tables if len(one)],
         "curves": drawn,
     }

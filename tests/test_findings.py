@@ -1,0 +1,182 @@
+"""Findings and curves: verdicts follow from the differences, and what was not run is said so."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from made import Made
+from viad import results
+from viad.comparison.conditions import AXES
+from viad.comparison.writing import TITLES, marked
+from viad.experiments import Experiments
+from viad.findings.age import first_year
+from viad.findings.claims import CLAIMS
+from viad.findings.evidence import HOLDS, NOT_RUN, NOT_SEEN, PARTLY, Count, count, verdict
+from viad.findings.figures import draw_curves
+from viad.findings.page import FILE, write_findings
+from viad.report.cards import dataset_cards, model_cards
+from viad.report.curves import curves
+from viad.report.diagram import critical_difference_diagram
+from viad.studies import read_question, read_shows, states, study_names
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _all_conditions():
+    """One detector whose AUROC falls under noise and shift, and rises with size and validation."""
+    made = Made()
+    made.add("patchcore", skill=2)
+    made.add("inreach", skill=1, training__learning_type="unsupervised")
+    made.add("patchcore", skill=0.5, contamination__ratio=0.2)
+    made.add("inreach", skill=0.2, contamination__ratio=0.2, training__learning_type="unsupervised")
+    made.add("patchcore", skill=0.5, shift__name="noise", shift__severity=4)
+    made.add("patchcore", skill=4, image_size=512)
+    made.add("patchcore", skill=4, validation__name="normal")
+    return made
+
+
+def _verdicts():
+    lines = FILE.read_text().split("\n## ")[0].splitlines()
+    found = [re.fullmatch(r"\d\. (.*): (.*)\.", line) for line in lines]
+    return dict(one.groups() for one in found if one)
+
+
+def test_every_claim_has_a_verdict_that_follows_from_the_differences(here):
+    write_findings(_all_conditions().experiments())
+    assert _verdicts() == {
+        "Newer is not better": HOLDS,
+        "Input size": NOT_RUN,  # no kinds of defect that are called small, large or logical
+        "Noisy labels": HOLDS,
+        "Distribution shift": HOLDS,
+        "A validation set": HOLDS,
+    }
+    text = (here / "docs/findings.md").read_text()
+    for claim in CLAIMS:
+        assert f"> {claim.says}" in text
+    assert re.search(r"patchcore \| [^|]*→[^|]*\| -0\.\d{3} \[-0\.\d{3}, -0\.\d{3}\] \| yes", text)
+    for figure in re.findall(r"\((findings/\w+\.svg)\)", text):
+        assert (here / "docs" / figure).is_file()
+
+
+@pytest.mark.usefixtures("here")
+def test_the_contrary_is_said_where_it_is_seen():
+    made = Made()
+    made.add("patchcore", skill=0.5)
+    made.add("patchcore", skill=3, contamination__ratio=0.2)
+    made.add("patchcore", skill=3, shift__name="noise", shift__severity=4)
+    write_findings(made.experiments())
+    assert _verdicts()["Distribution shift"] == NOT_SEEN
+    assert _verdicts()["Noisy labels"] == NOT_SEEN
+
+
+@pytest.mark.usefixtures("here")
+def test_without_experiments_nothing_is_claimed():
+    write_findings(Experiments())
+    assert set(_verdicts().values()) == {NOT_RUN}
+    assert "nan" not in FILE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [((2, 0, 4), HOLDS), ((1, 0, 4), PARTLY), ((3, 1, 4), PARTLY), ((0, 1, 4), NOT_SEEN), ((0, 0, 0), NOT_RUN)],
+)
+def test_verdicts(numbers, expected):
+    assert verdict(*numbers) == expected
+
+
+def test_differences_are_counted_by_where_their_interval_lies():
+    found = count(pd.DataFrame({"low": [0.1, -0.2, -0.3, 0], "high": [0.2, 0.1, -0.1, 0.3]}))
+    assert found == Count(above=1, below=1, neither=2)
+
+
+def test_years_are_those_of_the_papers(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert (first_year("padim"), first_year("msflow"), first_year("nosuch")) == (2021, 2024, None)
+
+
+def _curves(made, axis):
+    experiments = made.experiments()
+    return curves(marked(experiments), experiments.scores, axis)
+
+
+def test_a_curve_has_its_values_in_order_and_the_plain_run_as_its_start():
+    drawn = _curves(_all_conditions(), "shift")
+    assert [one["title"] for one in drawn] == ["elpv mono, noise, 256 px", "elpv poly, noise, 256 px"]
+    (line,) = drawn[0]["lines"]
+    assert (line["name"], line["x"]) == ("patchcore", [0.0, 4.0])
+    assert line["y"][0] > line["y"][1]
+    assert all(low < value < high for low, value, high in zip(line["low"], line["y"], line["high"], strict=True))
+
+
+def test_the_input_size_has_a_curve_for_each_kind_of_defect():
+    titles = [one["title"] for one in _curves(_all_conditions(), "input_size")]
+    assert "elpv mono: crack defects" in titles
+    assert len(titles) == 6
+
+
+def test_conditions_in_words_make_a_curve_without_numbers():
+    drawn = _curves(_all_conditions(), "validation")
+    assert drawn[0]["categorical"]
+    assert drawn[0]["lines"][0]["x"] == ["none", "normal"]
+
+
+def test_the_same_curves_are_the_same_picture(tmp_path):
+    drawn = _curves(_all_conditions(), "contamination")
+    for name in "ab":
+        draw_curves(drawn, tmp_path / f"{name}.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_the_diagram_joins_what_is_not_told_apart():
+    ranks = pd.DataFrame({"detector": ["a", "b", "c"], "rank": [1.0, 1.5, 3.0], "critical_difference": 0.9})
+    assert "<svg" in critical_difference_diagram(ranks)
+    assert critical_difference_diagram(ranks.head(0)) is None
+    from viad.report.diagram import _bars
+
+    assert _bars([1.0, 1.5, 3.0], 0.9) == [(0, 1)]
+    assert _bars([1.0, 1.5, 2.2, 3.0], 1.3) == [(0, 2), (2, 3)]
+    assert _bars([1.0, 3.0], 0.5) == []
+
+
+def test_every_study_says_what_is_shown_of_it_and_what_it_asks(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for name in study_names():
+        assert set(read_shows(name)) <= {*AXES, *TITLES}
+        assert read_question(name).split("?")[0]
+
+
+def test_every_dataset_and_model_has_a_card(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for group, cards in (("dataset", dataset_cards()), ("model", model_cards())):
+        assert {card["name"] for card in cards} == {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+        assert all(card["words"] and len(card["facts"]) >= 2 for card in cards)
+
+
+def test_states_tell_done_failed_and_missing(here):
+    (here / "studies/color").mkdir(parents=True)
+    status = "experiment,result,seconds,reason,log\na,failed,1,no memory,x.log\nb,failed,1,old,y.log\n"
+    (here / "studies/color/status.csv").write_text(status)
+    found = {one["experiment"]: one for one in states("color", ["a", "b", "c"], {"b"})}
+    assert [found[name]["state"] for name in "abc"] == ["failed", "done", "missing"]
+    assert found["a"]["reason"] == "no memory"
+    assert found["b"]["reason"] == ""
+
+
+def test_the_docs_are_made_from_what_is_kept(monkeypatch, tmp_path):
+    """docs/findings.md is what the kept experiments give: whoever changes one makes the other anew."""
+    for name in ("conf", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    write_findings(results.kept())
+    assert FILE.read_text() == (ROOT / FILE).read_text(), "run `viad findings`"
