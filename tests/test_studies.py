@@ -76,6 +76,11 @@ def _status(project):
         return list(csv.DictReader(file))
 
 
+def _pair(text):
+    """A comparison with its two models in the order of the alphabet, whichever was better."""
+    return text.replace("| patchcore | padim |", "| padim | patchcore |")
+
+
 @pytest.mark.pipeline
 def test_a_study_keeps_what_ran_says_what_failed_and_runs_nothing_twice(project):
     said = project.run("viad", "study", "tiny", "--jobs", "2", check=False)
@@ -90,6 +95,12 @@ def test_a_study_keeps_what_ran_says_what_failed_and_runs_nothing_twice(project)
     assert "patchcore-synthetic-64-random-s3341" in listed
     assert "3 experiments, 1 to run" in project.run("viad", "study", "tiny", "--dry-run")
     assert project.run("viad", "collect").strip().endswith("docs/experiments.csv")
+    assert "| synthetic, 64 px | padim | patchcore |" in _pair(project.run("viad", "compare"))
+    project.run("viad", "report", "--gallery", "padim-synthetic-64-random-s3341")
+    page = project.folder / "results/report"
+    assert (page / "index.html").is_file()
+    assert len(list((page / "pictures").rglob("*.jpg"))) >= 8
+    assert "no such experiment" in project.run("viad", "report", "--gallery", "nosuch", check=False)
     (project.folder / "src/viad/maps.py").open("a").write("# changed\n")
     assert "uncommitted changes" in project.run("viad", "study", "tiny", check=False)
 
@@ -110,3 +121,21 @@ def test_a_study_that_is_killed_goes_on(project):
     assert workers not in running
     project.run("viad", "study", "tiny", check=False)
     assert [row["result"] for row in _status(project)].count("done") == 2
+
+
+def test_a_planned_name_is_that_of_the_run(monkeypatch, tmp_path):
+    """What `plan` makes of overrides is what the composed params are called."""
+    from viad.composition import compose_params
+    from viad.experiments import CONDITIONS, lookup
+    from viad.naming import experiment_name
+
+    monkeypatch.chdir(ROOT)
+    grid = {
+        "dataset": "synthetic", "model": "devnet", "shift": "noise", "shift.severity": 3, "epochs": 4,
+        "supervision.anomalies": 10, "supervision.defects": "[large]", "contamination.ratio": 0.1, "center_crop": 0.875,
+    }  # fmt: skip
+    (planned,) = plan([grid])
+    compose_params(planned.overrides, tmp_path / "params.yaml")
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    flat = {key: lookup(params, key) for key in CONDITIONS}
+    assert planned.name == experiment_name({key: value for key, value in flat.items() if value is not None})

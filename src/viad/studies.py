@@ -60,8 +60,8 @@ def study_names() -> list[str]:
 
 
 def read_shows(name: str) -> list[str]:
-    """What the report shows of a study: axes of `viad.comparison.conditions` and tables of a comparison."""
-    return list(_read(name)["shows"])
+    """What the report shows of a study: axes of `viad.comparison.conditions` and tables of a comparison; else means."""
+    return list(_read(name).get("shows", ["means"]))
 
 
 def read_question(name: str) -> str:
@@ -98,7 +98,7 @@ def plan(grids: Iterable[Mapping[str, Any]]) -> list[Experiment]:
     """
     found: dict[str, Experiment] = {}
     for overrides in itertools.chain.from_iterable(map(_combinations, grids)):
-        name = _name(str(Path.cwd()), tuple(overrides))
+        name = _name(overrides)
         found.setdefault(name, Experiment(name, tuple(overrides)))
     return list(found.values())
 
@@ -112,15 +112,35 @@ def _listed(values: Any) -> list[Any]:
     return values if isinstance(values, list) else [values]
 
 
-@cache  # studies share experiments, and composing takes a tenth of a second
-def _name(root: str, overrides: tuple[str, ...]) -> str:
+def _name(overrides: Sequence[str]) -> str:
+    """The name of an experiment: its groups are composed, and the other values put into what they compose to."""
+    chosen = [one for one in overrides if (CONF.parent / one.partition("=")[0]).is_dir()]
+    params = _composed(str(Path.cwd()), tuple(chosen))
+    flat = {key: lookup(params, key) for key in CONDITIONS}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if override not in chosen:
+            if not _is_there(params, key):
+                raise ConfigError(f"{override}: there is no parameter '{key}'. Correct the study's yaml.")
+            flat[key] = yaml.safe_load(value)
+    return experiment_name({key: flat[key] for key in CONDITIONS if flat[key] is not None})
+
+
+def _is_there(params: Any, key: str) -> bool:
+    for part in key.split("."):
+        if not isinstance(params, dict) or part not in params:
+            return False
+        params = params[part]
+    return True
+
+
+@cache  # composing takes Hydra a tenth of a second or more, and the experiments of a study share their groups
+def _composed(root: str, groups: tuple[str, ...]) -> dict[str, Any]:
     del root  # conf/ is that of the working folder, so it is part of the key
     with TemporaryDirectory() as folder:
         path = Path(folder) / "params.yaml"
-        compose_params(overrides, path)
-        params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    flat = {key: lookup(params, key) for key in CONDITIONS}
-    return experiment_name({key: value for key, value in flat.items() if value is not None})
+        compose_params(groups, path)
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def estimate(experiments: Sequence[Experiment], measured: pd.DataFrame, jobs: int) -> str:
