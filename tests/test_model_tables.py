@@ -59,7 +59,11 @@ def test_contamination_shows_what_is_lost():
     rows = [_row("patchcore", auroc=0.95), _row("patchcore", auroc=0.80, **{"contamination.ratio": 0.2})]
     again = rows[1] | {"experiment": "the same with budget=small, not auto"}
     table = contamination_table(pd.DataFrame([*rows, again, _row("padim")]))
-    assert table.splitlines()[2:] == ["| elpv | mono | patchcore | 20% | 0.950 | 0.800 | 0.150 |"]
+    assert table.splitlines()[2:] == ["| elpv | mono | patchcore | 20% | 1 | 0.950 | 0.800 | 0.150 |"]
+    other = [row | {"seed": 1954, "image_auroc": row["image_auroc"] - 0.1} for row in rows]
+    clean_only = rows[0] | {"seed": 1087, "image_auroc": 0.1}
+    table = contamination_table(pd.DataFrame([*rows, *other, clean_only]))
+    assert table.splitlines()[2:] == ["| elpv | mono | patchcore | 20% | 2 | 0.900 | 0.750 | 0.150 |"]
 
 
 def test_supervision_averages_over_seeds():

@@ -51,18 +51,19 @@ def supervision_table(experiments: pd.DataFrame) -> str:
 
 
 def contamination_table(experiments: pd.DataFrame) -> str:
-    """AUROC by model and category without and with contamination, and what it loses."""
-    runs = _where(experiments, _without("dataset.name", "contamination.ratio"))
-    runs = runs.drop_duplicates(["dataset.name", "category", "model.name", "contamination.ratio"], keep="last")
+    """AUROC by model and category without and with contamination, and what it loses; means over the seeds of both."""
+    runs = _where(experiments, _without("dataset.name", "contamination.ratio", "seed"))
+    runs = runs.drop_duplicates(["dataset.name", "category", "model.name", "contamination.ratio", "seed"], keep="last")
     rows = []
-    for (dataset, category), group in runs.groupby(["dataset.name", "category"]):
-        for model, of_model in group.groupby("model.name"):
-            value = of_model.set_index("contamination.ratio")["image_auroc"]
-            for ratio in sorted(value.index):
-                if ratio > 0 and 0 in value.index:
-                    numbers = [f"{x:.3f}" for x in (value[0], value[ratio], value[0] - value[ratio])]
-                    rows.append([dataset, category, model, f"{ratio:.0%}", *numbers])
-    return markdown.table(["dataset", "category", "model", "contamination", "AUROC clean", "AUROC", "loss"], rows)
+    for (dataset, category, model), group in runs.groupby(["dataset.name", "category", "model.name"]):
+        value = group.pivot(index="seed", columns="contamination.ratio", values="image_auroc")
+        for ratio in sorted(value.columns):
+            if ratio > 0 and 0 in value.columns and len(both := value[[0, ratio]].dropna()):
+                clean, noisy = both[0].mean(), both[ratio].mean()
+                numbers = [f"{x:.3f}" for x in (clean, noisy, clean - noisy)]
+                rows.append([dataset, category, model, f"{ratio:.0%}", len(both), *numbers])
+    head = ["dataset", "category", "model", "contamination", "seeds", "AUROC clean", "AUROC", "loss"]
+    return markdown.table(head, rows)
 
 
 def _without(*keys: str) -> dict[str, Any]:
