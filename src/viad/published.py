@@ -25,6 +25,7 @@ CERTAIN = ("value", "labels")  # the other numbers may be empty: the source does
 PLAIN = {"shift.name": "none", "center_crop": "1", "supervision.defects": "all"}
 PLAIN |= {"color": "rgb", "aspect": "squash", "audit.exclude": "none"}
 SETTING = ["image_size", "backbone.name", "protocol", "contamination.ratio", "training.budget", "training.selection"]
+HEAD = ["model", "category", "metric", "labels", "published", "ours", "seeds", "difference", "protocols", "source"]
 INTRO = """# Ours against published
 
 {count} numbers that papers and repositories publish for the models and datasets here ([published.csv](published.csv)),
@@ -82,17 +83,23 @@ def against_published(experiments: pd.DataFrame) -> pd.DataFrame:
     return table.assign(difference=table["our value"].astype(float) - table["value"])
 
 
+def published_rows(experiments: pd.DataFrame) -> pd.DataFrame:
+    """The same for readers, all of text: `dataset` and `HEAD`; what has been run here comes first."""
+    rows = against_published(experiments)
+    rows = rows.sort_values("our value", na_position="last", key=lambda values: values.isna(), kind="stable")
+    return pd.DataFrame([[row["dataset"], *_cells(row)] for row in rows.to_dict("records")], columns=["dataset", *HEAD])
+
+
 def published_page(experiments: pd.DataFrame) -> str:
     """The text of docs/published.md: a table for each dataset, those with results of ours first."""
     datasets, rows = _datasets(), against_published(experiments)
     page = INTRO.format(count=len(rows))
-    head = ["model", "category", "metric", "labels", "published", "ours", "seeds", "difference", "protocols", "source"]
     for name, part in sorted(rows.groupby("dataset"), key=lambda pair: (pair[1]["our value"].isna().all(), pair[0])):
         run, unlike = int(part["our value"].notna().sum()), int((part["protocol differences"] != "").sum())
         page += f"\n## {datasets[name]['about']['title']}: `{name}`\n\n{len(part)} published, {run} of them run here."
         if unlike:
             page += f" **In {unlike} of {run} the protocols differ: what lies between does not say which is better.**"
-        page += "\n\n" + markdown.table(head, [_cells(row) for row in part.to_dict("records")])
+        page += "\n\n" + markdown.table(HEAD, [_cells(row) for row in part.to_dict("records")])
     return page
 
 

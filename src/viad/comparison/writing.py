@@ -176,6 +176,8 @@ def interval(row: dict[Any, Any]) -> str:
 
 
 def _level(row: dict[Any, Any]) -> str:
+    if pd.isna(row["image_auroc"]):
+        return ""
     within = "" if pd.isna(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
     return f"{row['image_auroc']:.3f}{within}"
 

@@ -12,7 +12,7 @@ from viad.comparison.conditions import AXES, PLAIN
 from viad.comparison.practice import MARKS
 from viad.comparison.writing import compare, readable, shown, where
 from viad.experiments import Experiments
-from viad.published import against_published
+from viad.published import published_rows
 from viad.report.cards import dataset_cards, model_cards
 from viad.report.curves import curves
 from viad.report.diagram import critical_difference_diagram
@@ -56,7 +56,7 @@ def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> 
         "studies": [_study(name, table, experiments) for name in study_names()],
         "galleries": galleries(experiments, named or chosen(table, experiments), pictures),
         "cards": {"datasets": dataset_cards(), "models": model_cards()},
-        "published": _table(against_published(experiments.table)),
+        "published": _table(published_rows(experiments.table)),
     }
 
 

@@ -31,10 +31,10 @@ def draw(ranks: pd.DataFrame) -> Figure:
     apart = float(ranks["critical_difference"].iloc[0])
     count, half = len(names), (len(names) + 1) // 2
     bars = _bars(places, apart)
-    height = 1.1 + STEP * (half + len(bars) * 0.6)
+    height = 1.25 + STEP * (half + len(bars) * 0.6)
     figure = Figure(figsize=(8, height))
     axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axis.set(xlim=(-0.32 * count, 1.32 * count + 1), ylim=(-height + 0.9, 0.75))
+    axis.set(xlim=(-0.32 * count, 1.32 * count + 1), ylim=(-height + 0.95, 0.95))
     axis.set_axis_off()
     axis.plot([1, count], [0, 0], color="#000000", lw=1)
     for tick in range(1, count + 1):
@@ -42,8 +42,8 @@ def draw(ranks: pd.DataFrame) -> Figure:
         axis.text(tick, 0.12, str(tick), ha="center", va="bottom", fontsize=9)
     shown = min(apart, count - 1)
     axis.plot([1, 1 + shown], [0.5, 0.5], color="#000000", lw=2)
-    beyond = "" if apart <= count - 1 else " (beyond the scale)"
-    axis.text(1 + shown + 0.1, 0.5, f"critical difference {apart:.2f}{beyond}", va="center", fontsize=9)
+    beyond = "" if apart <= count - 1 else ", beyond the scale"
+    axis.text(1, 0.58, f"critical difference {apart:.2f}{beyond}", va="bottom", fontsize=9)
     for level, (first, last) in enumerate(bars):
         y = -0.12 - 0.6 * STEP * level
         axis.plot([places[first] - 0.05, places[last] + 0.05], [y, y], color="#000000", lw=3, solid_capstyle="butt")
