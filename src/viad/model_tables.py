@@ -57,7 +57,7 @@ def contamination_table(experiments: pd.DataFrame) -> str:
     rows = []
     for (dataset, category, model), group in runs.groupby(["dataset.name", "category", "model.name"]):
         value = group.pivot(index="seed", columns="contamination.ratio", values="image_auroc")
-        for ratio in sorted(value.columns):
+        for ratio in sorted(map(float, value.columns)):
             if ratio > 0 and 0 in value.columns and len(both := value[[0, ratio]].dropna()):
                 clean, noisy = both[0].mean(), both[ratio].mean()
                 numbers = [f"{x:.3f}" for x in (clean, noisy, clean - noisy)]
