@@ -35,7 +35,9 @@ class Axis:
 AXES = {
     "input_size": Axis("image_size", "image size, pixels"),
     "shift": Axis("shift.severity", "severity", together=("shift.name",)),
-    "contamination": Axis("contamination.ratio", "share of training images that are anomalous"),
+    "contamination": Axis(
+        "contamination.ratio", "share of training images that are anomalous", together=("contamination.source",)
+    ),
     "supervision": Axis("labels", "labelled anomalies", categorical=True),
     "seen_defects": Axis("supervision.defects", "defect types that labels show", categorical=True),
     "validation": Axis("validation.name", "what early stopping looks at", categorical=True),
@@ -95,12 +97,13 @@ def held(axis: Axis | None = None) -> list[str]:
 
 def in_order(values: Iterable[str]) -> list[str]:
     """Values of an axis in their order: numbers by size, then words; '' and 'all' last."""
-    return sorted(set(values), key=lambda value: (value in ("", "all"), not _is_number(value), _number(value), value))
+    return sorted(set(values), key=lambda value: (value in ("", "all"), not is_number(value), _number(value), value))
 
 
-def _is_number(value: str) -> bool:
+def is_number(value: str) -> bool:
+    """Whether a value of an axis is a number from 0 on."""
     return value.replace(".", "", 1).isdigit()
 
 
 def _number(value: str) -> float:
-    return float(value) if _is_number(value) else 0.0
+    return float(value) if is_number(value) else 0.0

@@ -40,7 +40,8 @@ MARKS = {
     ),
     "no_threshold": Mark(
         "No threshold",
-        "There are no validation normals under this split, so no threshold, no misses and no false alarms.",
+        "No false-alarm rate could be measured: there are no validation normals to set a threshold, or no normal test "
+        "images.",
     ),
     "one_seed": Mark(
         "One seed", "Run with one seed only: how far chance moves the number is not known.",
@@ -51,7 +52,7 @@ MARKS = {
         "Compare it with its like only.",
     ),
 }  # fmt: skip
-EQUAL = ("backbone.name", "training.budget", "labels", "precision")  # what a fair comparison holds
+EQUAL = ("backbone.name", "training.budget", "labels")  # what a fair comparison holds
 
 
 def marks(table: pd.DataFrame) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """Which detector to take, in words and with the numbers behind them."""
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ def recommendations(table: pd.DataFrame, averages: pd.DataFrame, apart: pd.DataF
     found = []
     for key, group in averages.groupby([*held(), "condition"], dropna=False, sort=True):
         setting = dict(zip([*held(), "condition"], key, strict=True))
+        group = group[group["categories"] == group["categories"].max()]  # means over other categories do not compare
         group = group.dropna(subset=["image_auroc"]).sort_values("image_auroc", ascending=False, kind="stable")
         if len(group) > 1:
             against = _where(apart, setting)
@@ -44,12 +46,12 @@ def _one(setting: Mapping[str, Any], group: pd.DataFrame, apart: pd.DataFrame, r
     best, others = rows[0], rows[1:]
     against = {row["worse"]: row for row in apart[apart["better"] == best["detector"]].to_dict("records")}
     equals = [row for row in others if row["detector"] in against and not against[row["detector"]]["told_apart"]]
-    quickest = min([best, *equals], key=lambda row: (row["latency_p50_ms"], row["detector"]))
+    quickest = min([best, *equals], key=lambda row: (_latency(row), row["detector"]))
     words = f"{best['detector']} has the highest AUROC, {_numbers(best)}."
     if equals:
         said = ", ".join(f"{row['detector']} ({_gap(against[row['detector']])})" for row in equals)
         words += f" Not told from it on these images: {said}."
-    clear = [row for row in others if row["detector"] in against and against[row["detector"]]["told_apart"]]
+    clear = [row for row in others if row["detector"] in against and against[row["detector"]]["low"] > 0]
     if clear:
         words += f" Below it: {', '.join(_gap_of(row, against) for row in clear)}."
     unknown = [row["detector"] for row in others if row["detector"] not in against]
@@ -89,12 +91,20 @@ def _why(
     quickest: Mapping[Hashable, Any], best: Mapping[Hashable, Any], equals: list[dict[Hashable, Any]], *,
     all_tested: bool,
 ) -> str:  # fmt: skip
-    latency = f"{quickest['latency_p50_ms']:.0f} ms an image"
     if not equals:
-        return f"{'all others are clearly below it' if all_tested else 'it is the highest'}, {latency}"
+        known = "all others are below it on these images" if all_tested else "it is the highest"
+        return known + _speed(quickest)
     if quickest is best:
-        return f"the quickest of these, {latency}"
-    return f"as good for all that is known, and {latency} against {best['latency_p50_ms']:.0f}"
+        return "the quickest of these" + _speed(quickest)
+    return "not told from the best" + _speed(quickest) + f" against {best['latency_p50_ms']:.0f}"
+
+
+def _latency(row: Mapping[Hashable, Any]) -> float:
+    return math.inf if pd.isna(row["latency_p50_ms"]) else float(row["latency_p50_ms"])
+
+
+def _speed(row: Mapping[Hashable, Any]) -> str:
+    return "" if pd.isna(row["latency_p50_ms"]) else f", {row['latency_p50_ms']:.0f} ms an image"
 
 
 def _where(table: pd.DataFrame, setting: Mapping[str, Any]) -> pd.DataFrame:

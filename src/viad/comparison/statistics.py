@@ -58,7 +58,7 @@ def paired_difference(pairs: Sequence[Pair], resamples: int, seed: int = 0) -> D
         observed += float(gap.mean()) / len(pairs)
         draws += resampled(gap, resamples, seed + number) / len(pairs)
     low, high = interval(draws)
-    beyond = min(float((draws <= 0).mean()), float((draws >= 0).mean()))
+    beyond = (min(int((draws <= 0).sum()), int((draws >= 0).sum())) + 1) / (resamples + 1)  # never 0 by resampling
     return Difference(observed, low, high, min(1.0, 2 * beyond))
 
 

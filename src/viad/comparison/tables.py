@@ -3,6 +3,7 @@
 All take the table that `conditions.prepared` makes and the scores of `Experiments`.
 """
 
+import itertools
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -52,17 +53,41 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
-    """In each setting the best detector against each other one, on all categories and seeds that both have."""
+    """In each setting the best detector against each other one, of those that ran on all of its categories."""
     rows = []
     for key, group in _groups(table, [*held(), "condition"]):
+        group = on_all_categories(group)
         order = group.groupby(["detector", "category"])["image_auroc"].mean().groupby("detector").mean()
         names = list(order.sort_values(ascending=False, kind="stable").index)
         for other in names[1:]:
-            ours, theirs = (group[group["detector"] == name] for name in (names[0], other))
-            found = _difference(ours, theirs, scores, key["dataset.name"])
+            found = _versus(group, names[0], other, scores, key["dataset.name"])
             if found is not None:
                 rows.append({**key, "better": names[0], "worse": other, **found})
     return pd.DataFrame(rows, columns=[*held(), "condition", "better", "worse", *FOUND])
+
+
+def versus(table: pd.DataFrame, scores: Scores, ours: Collection[str], theirs: Collection[str]) -> pd.DataFrame:
+    """In each setting every detector of `ours` against every one of `theirs`, both on all of its categories."""
+    rows = []
+    for key, group in _groups(table, [*held(), "condition"]):
+        group = on_all_categories(group)
+        there = sorted(set(group["detector"]))
+        for one, other in itertools.product([n for n in there if n in ours], [n for n in there if n in theirs]):
+            found = _versus(group, one, other, scores, key["dataset.name"])
+            if found is not None:
+                rows.append({**key, "detector": one, "against": other, **found})
+    return pd.DataFrame(rows, columns=[*held(), "condition", "detector", "against", *FOUND])
+
+
+def _versus(group: pd.DataFrame, one: str, other: str, scores: Scores, dataset: str) -> dict[str, Any] | None:
+    ours, theirs = (group[group["detector"] == name] for name in (one, other))
+    return _difference(ours, theirs, scores, dataset)
+
+
+def on_all_categories(group: pd.DataFrame) -> pd.DataFrame:
+    """The runs of those detectors that ran on every category of the group: means over others do not compare."""
+    count = group.groupby("detector")["category"].transform("nunique")
+    return group[count == group["category"].nunique()]
 
 
 FOUND = ("categories", "seeds", "difference", "low", "high", "p", "told_apart")
@@ -90,7 +115,7 @@ def effects(table: pd.DataFrame, scores: Scores, name: str, *, by_defect: bool =
             if value == baseline:
                 continue
             changed = group[group[axis.column] == value]
-            for defect in ["", *(_defects(changed) if by_defect else [])]:
+            for defect in ["", *(defects(changed) if by_defect else [])]:
                 found = _difference(changed, start, scores, key["dataset.name"], defect)
                 if found is not None:
                     compared = {"axis": name, "defect": defect, "baseline": baseline, "value": value}
@@ -100,18 +125,21 @@ def effects(table: pd.DataFrame, scores: Scores, name: str, *, by_defect: bool =
 
 
 def with_baselines(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The unshifted runs once for each kind of shift, so that each kind has its baseline; others as they are."""
+    """The table with the plain runs once for each kind that an axis has (of shift, of noise), as its baseline."""
     if name == "supervision":
         labelled = table[table["labels"] != "0"]
         return labelled.assign(detector=labelled["model.name"])
-    if name != "shift":
+    axis = AXES[name]
+    if not axis.together:
         return table
-    kinds = sorted(set(table["shift.name"]) - {"none"})
-    plain = table[table["shift.name"] == "none"]
-    return pd.concat([table[table["shift.name"] != "none"], *(plain.assign(**{"shift.name": kind}) for kind in kinds)])
+    (kind,) = axis.together
+    plain = table[axis.column] == BASELINE[name]
+    kinds = sorted(set(table[~plain][kind]))
+    return pd.concat([table[~plain], *(table[plain].assign(**{kind: one}) for one in kinds)])
 
 
-def _defects(group: pd.DataFrame) -> list[str]:
+def defects(group: pd.DataFrame) -> list[str]:
+    """The kinds of defect in the test sets of some experiments; none where there is but one."""
     found = {kind for text in group["image_auroc_by_defect"] if isinstance(text, str) for kind in json.loads(text)}
     return sorted(found) if len(found) > 1 else []
 
@@ -119,50 +147,44 @@ def _defects(group: pd.DataFrame) -> list[str]:
 def _difference(
     ours: pd.DataFrame, theirs: pd.DataFrame, scores: Scores, dataset: str, defect: str = ""
 ) -> dict[str, Any] | None:
-    """Paired difference of AUROC, ours - theirs; None where their scores are not here."""
+    """Paired difference of AUROC, ours - theirs, over the seeds that both have; None without such or their scores."""
     categories = sorted(set(ours["category"]) & set(theirs["category"]))
-    seeds = set(ours["seed"]) & set(theirs["seed"])
-    pairs = []
+    pairs, counts = [], []
     for category in categories:
-        mine, other = (_named(runs, category, seeds) for runs in (ours, theirs))
-        made = pair(scores.get((dataset, category)), mine, other, defect)
+        sides = [runs[runs["category"] == category] for runs in (ours, theirs)]
+        seeds = set(sides[0]["seed"]) & set(sides[1]["seed"])
+        mine, other = (list(side[side["seed"].isin(seeds)]["experiment"]) for side in sides)
+        made = pair(scores.get((dataset, category)), mine, other, defect) if seeds else None
         if made is None:
             return None
         pairs.append(made)
+        counts.append(len(seeds))
     if not pairs:
         return None
     found = paired_difference(pairs, RESAMPLES)
     return {
-        "categories": "+".join(categories), "seeds": len(seeds) or 1, "difference": found.mean, "low": found.low,
+        "categories": "+".join(categories), "seeds": min(counts), "difference": found.mean, "low": found.low,
         "high": found.high, "p": found.p, "told_apart": found.told_apart,
     }  # fmt: skip
 
 
-def _named(runs: pd.DataFrame, category: str, seeds: Collection[int]) -> list[str]:
-    """The experiments on a category with one of the seeds; with any seed where there are none in common."""
-    columns = zip(runs["experiment"], runs["category"], runs["seed"], strict=True)
-    return [name for name, of, seed in columns if of == category and (not seeds or seed in seeds)]
-
-
 def best_on_test(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
-    """What choosing the number of epochs by the test set pretends to gain over the preset's number.
+    """What the best of several numbers of epochs, chosen on the test set, gains over the longest run.
 
     The bad habit is only played here, afterwards, on runs with fixed epochs: for each category and seed the run
     with the highest test AUROC. `epochs` are the numbers chosen from, and `chosen` what each category took.
     """
     axis, rows = AXES["epochs"], []
-    for key, group in _groups(table, [*held(axis), "detector"]):
-        start = group[group["epochs"] == ""]
-        tried = in_order(group["epochs"])
-        if len(tried) < 3 or start.empty:
+    for key, group in _groups(table.dropna(subset=["image_auroc", "training.epochs"]), [*held(axis), "detector"]):
+        numbers = sorted(set(group["training.epochs"]))
+        last = group[group["training.epochs"] == numbers[-1]]
+        if len(numbers) < 3:
             continue
         best = group.loc[group.groupby(["category", "seed"])["image_auroc"].idxmax()]
-        best = best[best["category"].isin(start["category"])]
-        found = _difference(best, start, scores, key["dataset.name"])
+        found = _difference(best[best["category"].isin(last["category"])], last, scores, key["dataset.name"])
         if found is not None:
             chosen = ", ".join(f"{row['category']} {row['training.epochs']:g}" for row in best.to_dict("records"))
-            numbers = ", ".join(f"{number:g}" for number in sorted(set(group["training.epochs"])))
-            rows.append({**key, "epochs": numbers, "chosen": chosen, **found})
+            rows.append({**key, "epochs": ", ".join(f"{number:g}" for number in numbers), "chosen": chosen, **found})
     return pd.DataFrame(rows, columns=[*held(axis), "detector", "epochs", "chosen", *FOUND])
 
 
@@ -218,9 +240,8 @@ def ranked(table: pd.DataFrame) -> tuple[list[str], list[str], Ranks] | None:
     Returns:
         the detectors, best first, the test sets and their ranks, or None with fewer than three detectors or two sets.
     """
-    plain = table[(table["condition"] == PLAIN) & (table["image_size"] == "256")]
-    plain = plain[plain["labels"] == "0"]
-    wide = plain.pivot_table(index=["dataset.name", "category"], columns="detector", values="image_auroc")
+    runs = plain_runs(table[table["labels"] == "0"])
+    wide = runs.pivot_table(index=["dataset.name", "category"], columns="detector", values="image_auroc")
     wide = _most_complete(wide)
     if wide.shape[0] < 2 or wide.shape[1] < 3:
         return None
@@ -229,6 +250,13 @@ def ranked(table: pd.DataFrame) -> tuple[list[str], list[str], Ranks] | None:
     sets = [f"{dataset} {category}" for dataset, category in wide.index]
     ordered = Ranks(found.mean[order], found.p, found.pairwise[np.ix_(order, order)], found.critical_difference)
     return [str(wide.columns[i]) for i in order], sets, ordered
+
+
+def plain_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows under the plain condition at 256 px, of the backbone and the budget that most of them have."""
+    plain = table[(table["condition"] == PLAIN) & (table["image_size"] == "256")]
+    parts = [part for _, part in plain.groupby(["backbone.name", "training.budget"])]
+    return max(parts, key=len, default=plain)
 
 
 def _most_complete(wide: pd.DataFrame) -> pd.DataFrame:

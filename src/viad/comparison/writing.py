@@ -32,11 +32,12 @@ TITLES = {
     "pareto": "Quality against latency and memory",
     "effects": "What a condition changes, on the same images",
     "domains": "By source condition of the test images",
-    "best_on_test": "What choosing the epochs on the test set pretends to gain",
+    "best_on_test": "What choosing the epochs on the test set gains over the longest run",
 }
 INTERVALS = (
     "Differences are of AUROC, in brackets with 95 % intervals of a paired bootstrap over the test images (1,000 "
-    "resamples). A difference whose interval holds 0 is not told from chance."
+    "resamples). A difference whose interval holds 0 is not told from chance. The interval is that of the test images: "
+    "what another training seed would change is not in it."
 )
 
 
@@ -137,7 +138,7 @@ def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
 def _read_mean(row: dict[Any, Any]) -> dict[str, str]:
     said = {"where": where(row), "detector": row["detector"]}
     said |= {title: with_spread(row, metric) for metric, title in METRICS.items()}
-    return said | {"latency, ms": f"{row['latency_p50_ms']:.0f}", "categories x seeds": _times(row)}
+    return said | {"latency, ms": _whole(row["latency_p50_ms"]), "categories x seeds": _times(row)}
 
 
 def with_spread(row: dict[Any, Any], metric: str) -> str:
@@ -147,6 +148,10 @@ def with_spread(row: dict[Any, Any], metric: str) -> str:
     spreads = [row[f"{metric}_{over}"] for over in ("categories", "seeds")]
     said = ["–" if pd.isna(spread) else f"{spread:.3f}" for spread in spreads]
     return f"{row[metric]:.3f}" + ("" if said == ["–", "–"] else f" ± {said[0]} / {said[1]}")
+
+
+def _whole(value: Any) -> str:
+    return "" if pd.isna(value) else f"{value:.0f}"
 
 
 def _times(row: dict[Any, Any]) -> str:
@@ -160,14 +165,18 @@ def _read_difference(row: dict[Any, Any]) -> dict[str, str]:
 def _read_effect(row: dict[Any, Any]) -> dict[str, str]:
     axis = AXES[row["axis"]]
     plain = {key: value for key, value in SETTING.items() if key in (axis.column, *axis.together) and value is not None}
-    held = f"{axis.label}: " + where(row | plain) + (f", {row['shift.name']}" if "shift.name" in axis.together else "")
+    held = f"{axis.label}: " + where(row | plain) + "".join(f", {row[column]}" for column in axis.together)
     held += f", {row['defect']} defects" if row["defect"] else ""
     changed = f"{row['baseline'] or 'preset'} → {row['value']}"
     return {"what and where": held, "detector": row["detector"], "change": changed} | _found(row)
 
 
 def _found(row: dict[Any, Any]) -> dict[str, str]:
-    return {"difference": interval(row), "told apart": "yes" if row["told_apart"] else "no"}
+    return {"difference": interval(row), "told apart": _yes(row["told_apart"])}
+
+
+def _yes(told_apart: Any) -> str:
+    return "yes" if told_apart else "no"
 
 
 def interval(row: dict[Any, Any]) -> str:
@@ -193,6 +202,7 @@ _READ: dict[str, Any] = {
     "means": _read_mean,
     "differences": _read_difference,
     "effects": _read_effect,
+    "versus": lambda row: {"where": where(row), "detector": row["detector"], "against": row["against"]} | _found(row),
     "ranks": lambda row: {
         "detector": row["detector"], "mean rank": f"{row['rank']:.2f}", "Friedman's p": f"{row['p']:.3g}",
         "critical difference": f"{row['critical_difference']:.2f}", "over": row["test_sets"],
@@ -209,6 +219,7 @@ _READ: dict[str, Any] = {
     },
     "best_on_test": lambda row: {
         "where": where(row | {"epochs": ""}), "detector": row["detector"], "epochs to choose from": row["epochs"],
-        "chosen": row["chosen"], "pretended gain": interval(row), "mark": MARKS["selected_on_test"].title,
+        "chosen": row["chosen"], "pretended gain": interval(row), "told apart": _yes(row["told_apart"]),
+        "mark": MARKS["selected_on_test"].title,
     },
 }  # fmt: skip

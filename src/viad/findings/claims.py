@@ -11,11 +11,9 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from viad import markdown
-from viad.comparison.conditions import PLAIN
-from viad.comparison.tables import Scores
-from viad.comparison.writing import interval
+from viad.comparison.tables import Scores, plain_runs, versus, with_baselines
 from viad.findings.age import first_year
-from viad.findings.evidence import HOLDS, NOT_RUN, NOT_SEEN, PARTLY, count, mean_words, of, shown, verdict
+from viad.findings.evidence import both, count, mean_words, of, shown, verdict
 from viad.findings.figures import draw_curves
 from viad.report.curves import curves
 
@@ -35,39 +33,44 @@ class Claim:
 
 def newer(tables: Tables, scores: Scores) -> tuple[str, str]:
     """Newer detectors against older ones; what bad habits would have added."""
-    del scores
-    averages = _plain(tables["means"])
-    rows, gaps, later_better = [], [], 0
-    for dataset, group in averages.groupby("dataset.name"):
-        group = group.assign(year=group["detector"].map(first_year)).dropna(subset=["year"])
-        old, new = group[group["year"] < NEW], group[group["year"] >= NEW]
-        if old.empty or new.empty:
-            continue
-        best = [part.sort_values("image_auroc").iloc[-1].to_dict() for part in (old, new)]
-        gap = float(best[1]["image_auroc"] - best[0]["image_auroc"])
-        tested = _between(tables["differences"], str(dataset), best[0]["detector"], best[1]["detector"])
-        gaps.append(gap)
-        later_better += gap > 0
-        trend = spearmanr(group["year"], group["image_auroc"]) if len(group) >= 5 else None
-        rows.append(
-            [dataset, len(group), *(f"{one['detector']} ({one['year']:.0f}) {one['image_auroc']:.3f}" for one in best),
-             f"{gap:+.3f}" if tested is None else tested,
-             "" if trend is None else f"{trend.statistic:+.2f} (p = {trend.pvalue:.2f})"]
-        )  # fmt: skip
-    head = ["dataset", "detectors", f"best before {NEW}", f"best from {NEW} on", "newer − older", "year against AUROC"]
+    averages = plain_runs(tables["means"])
+    averages = averages[~averages["detector"].astype(str).str.contains(",")]  # these needed labels
+    years = {name: year for name in averages["detector"] if (year := first_year(name)) is not None}
+    runs = plain_runs(tables["experiments"])
+    recent = [name for name, year in years.items() if year >= NEW]
+    pairs = versus(runs, scores, recent, [name for name in years if name not in recent])
+    found = count(pairs)
     crop, chosen = of(tables["effects"], axis="crop"), tables["best_on_test"]
-    habits = _habits(crop, chosen)
-    result = NOT_RUN if not rows else HOLDS if later_better == 0 else PARTLY if later_better < len(rows) else NOT_SEEN
     text = (
-        f"On {later_better} of {len(rows)} datasets the best detector published from {NEW} on is above the best older "
-        "one. The last column is Spearman's correlation of year and AUROC over all detectors that were run.\n\n"
-        f"{markdown.table(head, rows)}\n"
+        f"Each detector published from {NEW} on against each older one, under the plain condition: "
+        f"{found.words('are won by the newer', 'by the older')}.\n\n{shown('versus', pairs)}\n"
+        f"Over all detectors that were run, whose scores are not all kept:\n\n{_by_year(averages, years)}\n"
         "All ran with the small budget, few epochs on a small backbone; a detector that lives on long training loses "
         "more by that than a memory bank does, so this is evidence about detectors that a CPU can train.\n\n"
-        f"{habits}\n\n**Cropping the centre** (0.875 of each side, as 224 of 256 pixels):\n\n{shown('effects', crop)}\n"
-        f"**Choosing the epochs on the test set**:\n\n{shown('best_on_test', chosen)}"
+        f"{_habits(crop, chosen)}\n\n**Cropping the centre** (0.875 of each side, as 224 of 256 pixels):\n\n"
+        f"{shown('effects', crop)}\n**Choosing the epochs on the test set**, for each category the best of several "
+        f"fixed numbers:\n\n{shown('best_on_test', chosen)}"
     )
-    return result, text
+    return verdict(found.below, found.above, found.total), text
+
+
+def _by_year(averages: pd.DataFrame, years: Mapping[str, int]) -> str:
+    rows = []
+    for dataset, group in averages.groupby("dataset.name"):
+        group = group.assign(year=group["detector"].map(years)).dropna(subset=["year"])
+        if len(group) < 3:
+            continue
+        trend = spearmanr(group["year"], group["image_auroc"])
+        best = [
+            part.sort_values("image_auroc").tail(1)
+            for part in (group[group["year"] < NEW], group[group["year"] >= NEW])
+        ]
+        said = [
+            "".join(f"{row['detector']} {row['image_auroc']:.3f}" for row in one.to_dict("records")) for one in best
+        ]
+        rows.append([dataset, len(group), *said, f"{trend.statistic:+.2f} (p = {trend.pvalue:.2f})"])
+    head = ["dataset", "detectors", f"best before {NEW}", f"best from {NEW} on", "rank correlation of year and AUROC"]
+    return markdown.table(head, rows) if rows else "*Too few detectors.*\n"
 
 
 def _habits(crop: pd.DataFrame, chosen: pd.DataFrame) -> str:
@@ -85,8 +88,7 @@ def input_size(tables: Tables, scores: Scores) -> tuple[str, str]:
     more = effects[pd.to_numeric(effects["value"]) > pd.to_numeric(effects["baseline"])]
     small = count(of(more, defect="small"))
     others = count(more[more["defect"].isin(["large", "logical"])])
-    helped, hurt = verdict(small.above, small.below, small.total), verdict(others.below, 0, others.total)
-    result = helped if helped == hurt or NOT_RUN in (helped, hurt) else PARTLY
+    result = both(verdict(small.above, small.below, small.total), verdict(others.below, 0, others.total))
     drawn = [one for one in curves(tables["experiments"], scores, "input_size") if ":" in one["title"]]
     text = (
         f"Going up from 256 px: for small defects, {small.words('gain', 'lose')}; for large and logical ones, "
@@ -99,21 +101,17 @@ def noise(tables: Tables, scores: Scores) -> tuple[str, str]:
     """What unnoticed anomalies in training do, to one-class and to unsupervised detectors."""
     effects = of(tables["effects"], axis="contamination")
     lost = count(effects)
-    under = tables["differences"]
+    under = tables["experiments"]
     under = under[under["condition"].astype(str).str.startswith("contamination")]
-    one_class = _learning(tables["experiments"], "one_class")
-    unsupervised = _learning(tables["experiments"], "unsupervised")
-    above = under[under["better"].isin(one_class) & under["worse"].isin(unsupervised)]
-    below = under[under["better"].isin(unsupervised) & under["worse"].isin(one_class)]
-    clear = int(above["told_apart"].sum()), int(below["told_apart"].sum())
-    sensitive, behind = verdict(lost.below, 0, lost.total), verdict(clear[0], clear[1], len(above) + len(below))
-    result = sensitive if sensitive == behind or NOT_RUN in (sensitive, behind) else PARTLY
-    both = pd.concat([above, below])
+    kinds = (set(under[under["training.learning_type"] == kind]["detector"]) for kind in ("one_class", "unsupervised"))
+    pairs = versus(under, scores, *kinds)
+    above = count(pairs)
+    result = both(verdict(lost.below, lost.above, lost.total), verdict(above.above, above.below, above.total))
     text = (
         f"*Sensitive to noise*: {lost.words('gain', 'lose')}; mean changes: {mean_words(effects)}. Of the unsupervised "
-        f"detectors, made for such data, and the one-class ones under the same noise: a one-class detector is clearly "
-        f"above in {clear[0]} of {len(both)} comparisons, an unsupervised one in {clear[1]}.\n\n"
-        f"{shown('effects', effects)}\nUnder the same noise:\n\n{shown('differences', both)}\n"
+        "detectors, made for such data, and the one-class ones under the same noise: "
+        f"{above.words('are won by the one-class detector', 'by the unsupervised one')}.\n\n"
+        f"{shown('effects', effects)}\nUnder the same noise:\n\n{shown('versus', pairs)}\n"
         + _figure("contamination", curves(tables["experiments"], scores, "contamination"))
     )
     return result, text
@@ -135,7 +133,7 @@ def shift(tables: Tables, scores: Scores) -> tuple[str, str]:
         "that, the drop would be larger, not smaller.\n\n"
         + _figure("shift", curves(tables["experiments"], scores, "shift"))
     )
-    return verdict(lost.below, 0, lost.total), text
+    return verdict(lost.below, lost.above, lost.total), text
 
 
 def validation(tables: Tables, scores: Scores) -> tuple[str, str]:
@@ -152,46 +150,20 @@ def validation(tables: Tables, scores: Scores) -> tuple[str, str]:
     return verdict(gained.above, gained.below, gained.total), text
 
 
-def _plain(averages: pd.DataFrame) -> pd.DataFrame:
-    """Detectors that need no labels, under the plain condition at 256 px."""
-    plain = averages[(averages["condition"] == PLAIN) & (averages["image_size"] == "256")]
-    return plain[~plain["detector"].astype(str).str.contains(",")]
-
-
-def _between(differences: pd.DataFrame, dataset: str, one: str, other: str) -> str | None:
-    """The paired difference other - one on a dataset, or None where it was not computed."""
-    found = _plain(differences.rename(columns={"better": "detector"})).rename(columns={"detector": "better"})
-    found = found[found["dataset.name"] == dataset]
-    for better, worse, sign in ((one, other, -1), (other, one, 1)):
-        rows = found[(found["better"] == better) & (found["worse"] == worse)].to_dict("records")
-        if rows:
-            row = rows[0]
-            ends = sorted((sign * row["low"], sign * row["high"]))
-            return interval({"difference": sign * row["difference"], "low": ends[0], "high": ends[1]})
-    return None
-
-
-def _learning(table: pd.DataFrame, kind: str) -> set[str]:
-    return set(table[table["training.learning_type"] == kind]["detector"])
-
-
 def _alarms(table: pd.DataFrame) -> str:
     """False-alarm rates by detector, category, kind and severity of shift."""
-    shifted = table[table["shift.name"] != "none"]
-    rows = []
-    for key, group in shifted.groupby(["dataset.name", "category", "detector", "shift.name"]):
-        dataset, category, detector, _ = key
-        plain = table[
-            (table["dataset.name"] == dataset) & (table["category"] == category) & (table["detector"] == detector)
-            & (table["condition"] == PLAIN) & (table["image_size"].isin(group["image_size"]))
-        ]  # fmt: skip
-        cells = [f"{value:.3f}" for value in plain["false_alarm_rate"].head(1)] or [""]
-        by_severity = group.groupby("shift.severity")["false_alarm_rate"].mean()
-        cells.append(", ".join(f"{severity}: {value:.3f}" for severity, value in by_severity.items()))
-        rows.append([*key, *cells])
-    if not rows:
+    keys = ["dataset.name", "category", "detector", "image_size", "backbone.name", "training.budget"]
+    rates = with_baselines(table, "shift").groupby([*keys, "shift.name", "shift.severity"])["false_alarm_rate"].mean()
+    wide = rates.unstack("shift.severity") if len(rates) else pd.DataFrame()
+    if wide.shape[1] < 2:
         return "*Not run yet.*\n"
-    return markdown.table(["dataset", "category", "detector", "shift", "unshifted", "by severity"], rows)
+    rows = [
+        [key[0], key[1], key[2], key[6], *("" if pd.isna(value) else f"{value:.3f}" for value in row)]
+        for key, row in zip(wide.index, wide.to_numpy(), strict=True)
+        if pd.notna(row).sum() > 1
+    ]
+    severities = ["unshifted" if one == "0" else f"severity {one}" for one in wide.columns]
+    return markdown.table(["dataset", "category", "detector", "shift", *severities], rows)
 
 
 def _figure(name: str, drawn: list[dict[str, object]]) -> str:

@@ -7,7 +7,8 @@ import pandas as pd
 from viad import markdown
 from viad.comparison.writing import readable
 
-HOLDS, PARTLY, NOT_SEEN, NOT_RUN = "holds here", "holds in part", "is not seen here", "was not run"
+HOLDS, PARTLY, NOT_SEEN = "holds here", "holds in part", "is not seen here"
+NOT_RUN = "has no paired results yet"
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Count:
 
     def words(self, above: str, below: str) -> str:
         """Such as '3 of 8 gain, 1 loses, 4 are not told from no change'."""
+        if not self.total:
+            return "there is no difference to count yet"
         return (
             f"of {self.total} differences {self.above} {above}, {self.below} {below} and {self.neither} are not told "
             "from no change"
@@ -46,6 +49,13 @@ def verdict(for_it: int, against_it: int, total: int) -> str:
     return HOLDS if 2 * for_it >= total and against_it == 0 else PARTLY
 
 
+def both(one: str, other: str) -> str:
+    """The verdict on a claim with two halves: it holds where both do, and in part where one does at least in part."""
+    if one == other:
+        return one
+    return PARTLY if {one, other} & {HOLDS, PARTLY} else NOT_SEEN
+
+
 def of(table: pd.DataFrame, **equal: str) -> pd.DataFrame:
     """The rows of a table where columns (with __ for a dot) have these values."""
     for column, value in equal.items():
@@ -53,15 +63,15 @@ def of(table: pd.DataFrame, **equal: str) -> pd.DataFrame:
     return table
 
 
-def shown(name: str, found: pd.DataFrame, drop: tuple[str, ...] = ()) -> str:
+def shown(name: str, found: pd.DataFrame) -> str:
     """A table of a comparison as Markdown, or a line that it is empty."""
     if found.empty:
-        return "*Not run yet.*\n"
-    text = readable(name, found).drop(columns=list(drop), errors="ignore")
+        return "*No paired results yet.*\n"
+    text = readable(name, found)
     return markdown.table(list(text.columns), text.to_numpy().tolist())
 
 
 def mean_words(found: pd.DataFrame, by: str = "detector") -> str:
     """Mean differences by a column, such as 'padim -0.012, patchcore +0.003'."""
     means = found.groupby(by)["difference"].mean().to_dict()
-    return ", ".join(f"{name} {value:+.3f}" for name, value in means.items())
+    return ", ".join(f"{name} {value:+.3f}" for name, value in means.items()) or "none"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -30,12 +31,9 @@ def draw_curves(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure.legend(
         [handles[name] for name in shown], shown, loc="outside lower center", ncols=4, fontsize=8, frameon=False
     )
-    with replacing(path) as aside:
-        # A fixed salt and no date: the same picture is the same file.
-        import matplotlib as mpl
-
-        with mpl.rc_context({"svg.hashsalt": "viad"}):
-            figure.savefig(aside, format="svg", metadata={"Date": None})
+    # A fixed salt and no date: the same picture is the same file.
+    with replacing(path) as aside, mpl.rc_context({"svg.hashsalt": "viad"}):
+        figure.savefig(aside, format="svg", metadata={"Date": None})
 
 
 def _panel(axis: Axes, curve: Mapping[str, Any], names: Sequence[str]) -> None:

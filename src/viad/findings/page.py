@@ -21,8 +21,10 @@ holds on these data.
 
 Numbers in brackets are 95 % intervals: of a difference, from a paired bootstrap over the same test images for both
 sides; a difference whose interval holds 0 is not told from chance. A claim **{HOLDS}** where at least half of the
-differences say so and none says the contrary, **{PARTLY}** where some do, and **{NOT_SEEN}** where none does. Many
-intervals are looked at, and one in twenty leaves out 0 by chance alone.
+differences say so and none says the contrary, **{PARTLY}** where some do, and **{NOT_SEEN}** where none does. (That a
+higher resolution hurts *some* models needs no more than some.) A claim with two halves holds where both do. Many
+intervals are looked at, and one in twenty leaves out 0 by chance alone. They are intervals of the test images: most
+runs have one training seed, and what another would change is not in them.
 """
 
 

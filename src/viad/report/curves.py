@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from viad.comparison.conditions import AXES, Axis, held, in_order, in_words
-from viad.comparison.tables import Scores, interval_of, with_baselines
+from viad.comparison.conditions import AXES, SETTING, Axis, held, in_order, in_words, is_number
+from viad.comparison.tables import Scores, defects, interval_of, with_baselines
 
 
 def curves(table: pd.DataFrame, scores: Scores, name: str) -> list[dict[str, Any]]:
@@ -25,7 +25,7 @@ def curves(table: pd.DataFrame, scores: Scores, name: str) -> list[dict[str, Any
         if group[axis.column].nunique() < 2:
             continue
         setting = dict(zip(columns, key, strict=True))
-        for defect in ["", *(_defects(group) if name == "input_size" else [])]:
+        for defect in ["", *(defects(group) if name == "input_size" else [])]:
             lines = list(
                 _lines(group, axis, scores.get((str(setting["dataset.name"]), str(setting["category"]))), defect)
             )
@@ -36,7 +36,7 @@ def curves(table: pd.DataFrame, scores: Scores, name: str) -> list[dict[str, Any
 
 def _curve(title: str, axis: Axis, lines: list[dict[str, Any]]) -> dict[str, Any]:
     values = [value for line in lines for value in line["x"]]
-    numeric = not axis.categorical and all(_is_number(value) for value in values)
+    numeric = not axis.categorical and all(is_number(value) for value in values)
     for line in lines:
         line["x"] = [float(value) for value in line["x"]] if numeric else [value or "preset" for value in line["x"]]
     return {"title": title, "x": axis.label, "y": "AUROC", "categorical": not numeric, "lines": lines}
@@ -65,26 +65,15 @@ def _point(runs: pd.DataFrame, tested: pd.DataFrame | None, defect: str) -> tupl
     return (sum(known) / len(known) if known else None), low, high
 
 
-def _defects(group: pd.DataFrame) -> list[str]:
-    found = {kind for text in group["image_auroc_by_defect"] if isinstance(text, str) for kind in json.loads(text)}
-    return sorted(found) if len(found) > 1 else []
-
-
 def _title(setting: dict[str, Any], axis: Axis, defect: str) -> str:
     words = in_words({"shift.severity": "", "validation.name": "none", axis.column: None} | setting | _plain(axis))
     parts = [f"{setting['dataset.name']} {setting['category']}"]
-    if "shift.name" in axis.together:
-        parts.append(str(setting["shift.name"]))
+    if axis.together:
+        parts.append(" ".join(str(setting[column]) for column in axis.together))
     if axis.column != "image_size":
         parts.append(f"{setting['image_size']} px")
     return ", ".join(parts) + ("" if words == "plain" else f", {words}") + (f": {defect} defects" if defect else "")
 
 
 def _plain(axis: Axis) -> dict[str, Any]:
-    from viad.comparison.conditions import SETTING
-
     return {column: SETTING[column] for column in (axis.column, *axis.together) if SETTING.get(column) is not None}
-
-
-def _is_number(value: str) -> bool:
-    return value.replace(".", "", 1).isdigit()

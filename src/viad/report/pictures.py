@@ -58,8 +58,9 @@ def _gallery(revision: str, name: str, category: str, out: Path) -> dict[str, An
             fetched(f"predictions/{dataset}/{category}/recipe.json")
             rows = len(pd.read_csv(fetched(f"predictions/{dataset}/{category}/scores.csv")))
             limit = yaml.safe_load(files.read_text(f"metrics/{dataset}/{category}.json")).get("threshold")
+            attribution = params["dataset"].get("attribution", "")
             return gallery(
-                scores, StoredMaps(predictions, rows), limit, params["dataset"]["attribution"], name, category, out,
+                scores, StoredMaps(predictions, rows), limit, attribution, name, category, out,
                 open_image=lambda path: read_image(fetched(path)), open_mask=lambda path: read_mask(fetched(path)),
             )  # fmt: skip
         except FileNotFoundError:
