@@ -180,3 +180,13 @@ def test_the_docs_are_made_from_what_is_kept(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     write_findings(results.kept())
     assert FILE.read_text() == (ROOT / FILE).read_text(), "run `viad findings`"
+
+
+def test_the_presets_epochs_stand_among_the_other_numbers():
+    made = Made()
+    made.add("simplenet", skill=1)
+    for number in (2, 24):
+        made.add("simplenet", skill=2, epochs=number, training__epochs=number)
+    drawn = _curves(made, "epochs")
+    assert drawn[0]["lines"][0]["x"] == [2.0, 4.0, 24.0]
+    assert not drawn[0]["categorical"]

@@ -194,7 +194,10 @@ def _level(row: dict[Any, Any]) -> str:
 def where(row: dict[Any, Any]) -> str:
     """A setting in words: dataset, size and what is not plain."""
     words = in_words({key: row.get(key, value) for key, value in SETTING.items()})
-    return f"{row['dataset.name']}, {row['image_size']} px" + ("" if words == "plain" else f", {words}")
+    size = (
+        "" if pd.isna(row.get("image_size")) else f", {row['image_size']} px"
+    )  # where sizes are compared, none is held
+    return f"{row['dataset.name']}{size}" + ("" if words == "plain" else f", {words}")
 
 
 _READ: dict[str, Any] = {

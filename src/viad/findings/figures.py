@@ -22,15 +22,16 @@ def draw_curves(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
     names = sorted({line["name"] for curve in curves for line in curve["lines"]})
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
-    for axis, curve in zip(axes, curves, strict=False):
+    for axis, curve in zip(axes, curves, strict=False):  # no more curves than panels
         _panel(axis, curve, names)
     for axis in list(axes)[len(curves) :]:
         axis.set_axis_off()
-    handles = {line.get_label(): line for axis in figure.axes for line in axis.get_lines()}
+    handles = {
+        name: handle for axis in figure.axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
     shown = [name for name in names if name in handles]
-    figure.legend(
-        [handles[name] for name in shown], shown, loc="outside lower center", ncols=4, fontsize=8, frameon=False
-    )
+    lines = [handles[name] for name in shown]
+    figure.legend(lines, shown, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     # A fixed salt and no date: the same picture is the same file.
     with replacing(path) as aside, mpl.rc_context({"svg.hashsalt": "viad"}):
         figure.savefig(aside, format="svg", metadata={"Date": None})
@@ -39,6 +40,7 @@ def draw_curves(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
 def _panel(axis: Axes, curve: Mapping[str, Any], names: Sequence[str]) -> None:
     axis.set_title(curve["title"], fontsize=8)
     axis.set_xlabel(curve["x"], fontsize=8)
+    axis.set_ylabel(curve["y"], fontsize=8)
     axis.tick_params(labelsize=7)
     axis.grid(alpha=0.25)
     values = [value for line in curve["lines"] for value in line["x"]]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from viad.comparison.conditions import AXES, SETTING, Axis, held, in_order, in_words, is_number
+from viad.comparison.conditions import AXES, SETTING, Axis, as_text, held, in_order, in_words, is_number
 from viad.comparison.tables import Scores, defects, interval_of, with_baselines
 
 
@@ -19,6 +19,8 @@ def curves(table: pd.DataFrame, scores: Scores, name: str) -> list[dict[str, Any
         name: of the axis.
     """
     axis = AXES[name]
+    if name == "epochs":  # the preset's number stands among the others
+        table = table.assign(epochs=[as_text(number) for number in table["training.epochs"]])
     columns = list(dict.fromkeys([*held(axis), *axis.together, "category"]))
     found = []
     for key, group in with_baselines(table, name).groupby(columns, dropna=False, sort=True):
