@@ -62,7 +62,7 @@ def prepared(table: pd.DataFrame) -> pd.DataFrame:
     table["labels"] = _texts(table["supervision.anomalies"])
     supervised = table["training.learning_type"] == "supervised"
     table.loc[~supervised, "labels"] = "0"  # others do not see them
-    counted = ", " + table["labels"] + table["labels"].map(lambda number: " label" if number == "1" else " labels")
+    counted = " (" + table["labels"] + table["labels"].map(lambda number: " label)" if number == "1" else " labels)")
     table["detector"] = table["model.name"].where(~supervised, table["model.name"] + counted)
     table["condition"] = [in_words(row) for row in table[list(SETTING)].to_dict("records")]
     return table

@@ -10,6 +10,8 @@ import pandas as pd
 from viad.comparison.conditions import PLAIN, held
 from viad.comparison.tables import METRICS
 
+MOST = 4  # detectors that are named one by one
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -35,7 +37,7 @@ def recommendations(table: pd.DataFrame, averages: pd.DataFrame, apart: pd.DataF
         setting = dict(zip([*held(), "condition"], key, strict=True))
         group = group[group["categories"] == group["categories"].max()]  # means over other categories do not compare
         group = group.dropna(subset=["image_auroc"]).sort_values("image_auroc", ascending=False, kind="stable")
-        if len(group) > 1:
+        if len(group) > 1 and setting["center_crop"] == "1":  # nobody should choose by a cropped test set
             against = _where(apart, setting)
             found.append((setting["condition"] != PLAIN, _one(setting, group, against, _where(table, setting))))
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
@@ -56,7 +58,8 @@ def _one(setting: Mapping[str, Any], group: pd.DataFrame, apart: pd.DataFrame, r
         words += f" Below it: {', '.join(_gap_of(row, against) for row in clear)}."
     unknown = [row["detector"] for row in others if row["detector"] not in against]
     if unknown:
-        words += f" Lower, but without scores to test it by: {', '.join(unknown)}."
+        more = f" and {len(unknown) - MOST} others" if len(unknown) > MOST else ""
+        words += f" Lower, but without scores to test it by: {', '.join(unknown[:MOST])}{more}."
     words += f" Take {quickest['detector']}: {_why(quickest, best, equals, all_tested=not unknown)}."
     named = tuple(runs[runs["detector"].isin([quickest["detector"], best["detector"]])]["experiment"].unique())
     return Recommendation(_question(setting, group), words, named)

@@ -34,7 +34,7 @@ class Claim:
 def newer(tables: Tables, scores: Scores) -> tuple[str, str]:
     """Newer detectors against older ones; what bad habits would have added."""
     averages = plain_runs(tables["means"])
-    averages = averages[~averages["detector"].astype(str).str.contains(",")]  # these needed labels
+    averages = averages[~averages["detector"].astype(str).str.endswith(("label)", "labels)"))]
     years = {name: year for name in averages["detector"] if (year := first_year(name)) is not None}
     runs = plain_runs(tables["experiments"])
     recent = [name for name, year in years.items() if year >= NEW]
