@@ -83,7 +83,14 @@ def _plain(raw: Path, out: Path, count: int) -> None:
 def _params() -> None:
     split = {"seed": 0, "test_normals": 0.2, "val_normals": 0.1, "pool_anomalies": 0.5, "pool_defects": []}
     dataset = {"name": "bench", "code": "src/viad/datasets/imported.py", "options": {}, "split": split}
-    params = {"dataset": dataset, "image_size": SIZE, "color": "rgb", "aspect": "squash", "protocol": "study"}
+    params = {
+        "dataset": dataset,
+        "image_size": SIZE,
+        "color": "rgb",
+        "aspect": "squash",
+        "center_crop": 1,
+        "protocol": "study",
+    }
     Path("params.yaml").write_text(yaml.safe_dump(params | {"audit": {"exclude": "none"}}))
 
 

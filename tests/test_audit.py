@@ -166,7 +166,14 @@ def test_what_is_excluded_never_reaches_the_split(rows, tmp_path, monkeypatch):
     dataset = {"name": "drawn", "code": "", "options": {}, "split": split}
     kept = {}
     for exclude in ("none", "duplicates"):
-        params = {"dataset": dataset, "image_size": 32, "color": "rgb", "aspect": "squash", "protocol": "study"}
+        params = {
+            "dataset": dataset,
+            "image_size": 32,
+            "color": "rgb",
+            "aspect": "squash",
+            "center_crop": 1,
+            "protocol": "study",
+        }
         Path("params.yaml").write_text(yaml.safe_dump(params | {"audit": {"exclude": exclude}}))
         resize.main("texture")
         kept[exclude] = set(pd.read_csv("data/resized/drawn/texture/samples.csv")["sample"])

@@ -298,3 +298,15 @@ def test_plain_runs_are_of_one_backbone_and_budget():
     made.add("padim", skill=9, backbone__name="wide_resnet50_2")
     plain = tables.plain_runs(prepared(made.experiments().table))
     assert set(plain["backbone.name"]) == {"lite0"}
+
+
+def test_a_kind_of_defect_is_compared_in_the_categories_that_have_it():
+    made = Made()
+    made.add("padim", skill=1)
+    made.add("padim", skill=2, image_size=512)
+    for name, table in made.scores.items():
+        if name[1] == "poly":
+            table["defect"] = table["defect"].replace("crack", "break")
+    effects = made.compared()["effects"].set_index("defect")
+    assert effects.loc["crack", "categories"] == "mono"
+    assert effects.loc["break", "categories"] == "mono+poly"

@@ -59,6 +59,7 @@ class Workspace:
                     "image_size": SIZE,
                     "color": "rgb",
                     "aspect": "squash",
+                    "center_crop": 1,
                     "audit": {"exclude": "none"},
                 }
                 | {"protocol": protocol}

@@ -176,9 +176,14 @@ def _rows(dataset, category):
 
 
 def _train(dataset, category):
-    params = {"dataset": dataset, "image_size": 64, "color": "rgb", "aspect": "squash", "protocol": "study"} | {
-        "audit": {"exclude": "none"}
-    }
+    params = {
+        "dataset": dataset,
+        "image_size": 64,
+        "color": "rgb",
+        "aspect": "squash",
+        "center_crop": 1,
+        "protocol": "study",
+    } | {"audit": {"exclude": "none"}}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     raw.main()
     resize.main(category)

@@ -107,17 +107,19 @@ class _Files:
     """The files of one revision: those in git, and those of its outputs that are in DVC's cache."""
 
     def __init__(self, repo: Any, revision: str) -> None:
-        self._git, self._cache = repo.scm.get_fs(revision), repo.cache.local
+        # Dulwich, because pygit2 reads a file through a thread and can wait for it forever on a busy machine.
+        tree = repo.scm.get_tree_obj(revision, backends=["dulwich"])
+        self._git, self._cache = {one.name: one for one in tree.scandir()}, repo.cache.local
         lock = self.yaml("dvc.lock") or {}
         outs = (out for stage in lock.get("stages", {}).values() for out in stage.get("outs", []))
         self._outs = {out["path"]: out["md5"] for out in outs if "md5" in out}
 
-    def yaml(self, path: str) -> Any:
-        """A YAML file in git; None if it is not there."""
-        if not self._git.exists(path):
+    def yaml(self, name: str) -> Any:
+        """A YAML file in git, at the root; None if it is not there."""
+        if name not in self._git:
             return None
-        with self._git.open(path, encoding="utf-8") as file:
-            return yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        with self._git[name].open(mode="r", encoding="utf-8") as file:
+            return yaml.load(file.read(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
     def json(self, path: str) -> Any:
         """An output's JSON; None if it has none or DVC has lost it."""

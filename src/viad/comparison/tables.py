@@ -149,21 +149,25 @@ def _difference(
 ) -> dict[str, Any] | None:
     """Paired difference of AUROC, ours - theirs, over the seeds that both have; None without such or their scores."""
     categories = sorted(set(ours["category"]) & set(theirs["category"]))
-    pairs, counts = [], []
+    pairs, counts, compared = [], [], []
     for category in categories:
+        tested = scores.get((dataset, category))
+        if defect and tested is not None and not (tested["defect"] == defect).any():
+            continue  # not every category has every kind of defect
         sides = [runs[runs["category"] == category] for runs in (ours, theirs)]
         seeds = set(sides[0]["seed"]) & set(sides[1]["seed"])
         mine, other = (list(side[side["seed"].isin(seeds)]["experiment"]) for side in sides)
-        made = pair(scores.get((dataset, category)), mine, other, defect) if seeds else None
+        made = pair(tested, mine, other, defect) if seeds else None
         if made is None:
             return None
         pairs.append(made)
         counts.append(len(seeds))
+        compared.append(category)
     if not pairs:
         return None
     found = paired_difference(pairs, RESAMPLES)
     return {
-        "categories": "+".join(categories), "seeds": min(counts), "difference": found.mean, "low": found.low,
+        "categories": "+".join(compared), "seeds": min(counts), "difference": found.mean, "low": found.low,
         "high": found.high, "p": found.p, "told_apart": found.told_apart,
     }  # fmt: skip
 

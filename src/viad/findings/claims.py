@@ -111,6 +111,8 @@ def noise(tables: Tables, scores: Scores) -> tuple[str, str]:
         f"*Sensitive to noise*: {lost.words('gain', 'lose')}; mean changes: {mean_words(effects)}. Of the unsupervised "
         "detectors, made for such data, and the one-class ones under the same noise: "
         f"{above.words('are won by the one-class detector', 'by the unsupervised one')}.\n\n"
+        "Runs whose image scores were not kept have no interval here: "
+        "[models.md](models.md#with-anomalies-that-nobody-noticed) has them.\n\n"
         f"{shown('effects', effects)}\nUnder the same noise:\n\n{shown('versus', pairs)}\n"
         + _figure("contamination", curves(tables["experiments"], scores, "contamination"))
     )
@@ -129,8 +131,8 @@ def shift(tables: Tables, scores: Scores) -> tuple[str, str]:
         f"Share of normal test images that are called anomalous:\n\n{alarms}\n"
         "**A natural shift**: magnetic tiles, trained under exposures 1 to 3, tested under all six (0 is a handful of "
         f"tiles):\n\n{shown('domains', seen)}\n"
-        "Images of one tile lie under several exposures, so that training has seen many of the test tiles: without "
-        "that, the drop would be larger, not smaller.\n\n"
+        "The audit finds tiles that are there under several exposures, so training may have seen a test tile in "
+        "another light, and the drop may be larger where it has not.\n\n"
         + _figure("shift", curves(tables["experiments"], scores, "shift"))
     )
     return verdict(lost.below, lost.above, lost.total), text
