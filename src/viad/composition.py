@@ -1,5 +1,6 @@
-"""conf/ composed into params.yaml, as `dvc exp run` does it."""
+"""conf/: composed into params.yaml, as `dvc exp run` does it, and what its files say of themselves."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,3 +21,9 @@ def compose_params(overrides: Sequence[str], out: Path = PARAMS_FILE) -> None:
         compose_and_dump(out, str(Path("conf").resolve()), None, "config", str(Path.cwd()), list(overrides))
     except HydraException as error:
         raise ConfigError(str(error)) from error
+
+
+def head_comment(path: Path) -> str:
+    """The comment at the head of a file of conf/, as one line: what it is, its paper, its question."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return " ".join(line.removeprefix("#").strip() for line in itertools.takewhile(lambda one: one[:1] == "#", lines))

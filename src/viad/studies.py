@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from viad.composition import compose_params
+from viad.composition import compose_params, head_comment
 from viad.errors import ConfigError
 from viad.experiments import CONDITIONS, lookup
 from viad.naming import experiment_name
@@ -66,8 +66,7 @@ def read_shows(name: str) -> list[str]:
 
 def read_question(name: str) -> str:
     """The question that a study answers: the comment at the head of its yaml."""
-    lines = (CONF / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
-    return " ".join(line.removeprefix("#").strip() for line in itertools.takewhile(lambda one: one[:1] == "#", lines))
+    return head_comment(CONF / f"{name}.yaml")
 
 
 def states(name: str, planned: Sequence[str], done: Collection[str]) -> list[dict[str, str]]:

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from viad.composition import head_comment
+
 CONF = Path("conf/model")
 YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
@@ -12,6 +14,5 @@ def first_year(model: str) -> int | None:
     path = CONF / f"{model}.yaml"
     if not path.is_file():
         return None
-    head = "".join(line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.startswith("#"))
-    found = YEAR.search(head)
+    found = YEAR.search(head_comment(path))
     return int(found.group()) if found else None

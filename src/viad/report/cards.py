@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from viad.composition import head_comment
+
 DATASETS, MODELS = Path("conf/dataset"), Path("conf/model")
 LEARNING = {
     "one_class": "one-class: normal images only",
@@ -31,7 +33,12 @@ def _dataset(path: Path) -> dict[str, Any]:
     facts = [["categories", ", ".join(map(str, block["categories"]))]]
     facts += [[title, str(about[key])] for key, title in ABOUT.items() if about.get(key)]
     facts.append(["to get it", "nothing to do" if archive is None else archive["url"] or archive["page"]])
-    return {"name": block["name"], "title": about.get("title", block["name"]), "facts": facts, "words": _head(path)}
+    return {
+        "name": block["name"],
+        "title": about.get("title", block["name"]),
+        "facts": facts,
+        "words": head_comment(path),
+    }
 
 
 def _model(path: Path) -> dict[str, Any]:
@@ -43,14 +50,4 @@ def _model(path: Path) -> dict[str, Any]:
             facts.append([f"{budget} budget", f"{preset['epochs']} epochs, batches of {preset['batch_size']}"])
     if block.get("needs"):
         facts.append(["needs", block["needs"]])
-    return {"name": block["name"], "title": block["name"], "facts": facts, "words": _head(path)}
-
-
-def _head(path: Path) -> str:
-    """What the comment at the head of a yaml says."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.removeprefix("#").strip())
-    return " ".join(lines)
+    return {"name": block["name"], "title": block["name"], "facts": facts, "words": head_comment(path)}
