@@ -56,7 +56,7 @@ def _parser() -> ArgumentParser:
     page = command("report", _report, "a page of all experiments, to be opened in a browser")
     page.add_argument("--out", type=Path, default=Path("results/report"), help="its folder")
     page.add_argument("--gallery", action="append", default=[], metavar="EXPERIMENT", help="whose heat maps to show")
-    command("findings", _findings, "keep the experiments in docs/, and write docs/findings.md and its figures from them")
+    command("findings", _findings, "keep the experiments, and write docs/findings.md from them")
     command("collect", _collect, "keep the experiments that DVC knows here in docs/")
     command("docs", _docs, "write the generated tables of README.md and docs/ anew")
     return parser

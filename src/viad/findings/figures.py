@@ -22,7 +22,7 @@ def draw_curves(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
     names = sorted({line["name"] for curve in curves for line in curve["lines"]})
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
-    for axis, curve in zip(axes, curves, strict=False):  # no more curves than panels
+    for axis, curve in zip(axes, curves, strict=False):
         _panel(axis, curve, names)
     for axis in list(axes)[len(curves) :]:
         axis.set_axis_off()
