@@ -6,11 +6,11 @@ the temporary copies in which DVC runs queued experiments.
 
 import argparse
 import errno
-import importlib
 import sys
 import warnings
 
 from viad.errors import ViadError
+from viad.startup import import_quickly, keep_freed_memory
 
 
 def main() -> int:
@@ -21,7 +21,8 @@ def main() -> int:
     arguments = parser.parse_args()
     # Deprecations inside these packages: no user can mend them, and they bury what one can.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|anomalib)\.")
-    stage = importlib.import_module(f"viad.stages.{arguments.name}")
+    keep_freed_memory()
+    stage = import_quickly(f"viad.stages.{arguments.name}")
     try:
         stage.main(*([arguments.category] if arguments.category else []))
     except ViadError as error:

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from viad.startup import keep_freed_memory
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests share the cores: a thread each, also for the commands they run
     os.environ["OMP_NUM_THREADS"] = "1"
+
+keep_freed_memory()  # as a stage does
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

@@ -1,12 +1,15 @@
 """The runner of stages: errors that a user can mend come without a traceback."""
 
 import errno
+import gc
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+from viad.startup import import_quickly
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +26,7 @@ def _with_stage(monkeypatch, runner, failure):
     def main(*_):
         raise failure
 
-    monkeypatch.setattr(runner.importlib, "import_module", lambda _: SimpleNamespace(main=main))
+    monkeypatch.setattr(runner, "import_quickly", lambda _: SimpleNamespace(main=main))
     monkeypatch.setattr(sys, "argv", ["stage.py", "resize", "mono"])
 
 
@@ -47,6 +50,28 @@ def test_other_errors_keep_their_traceback(monkeypatch, runner):
     _with_stage(monkeypatch, runner, OSError(errno.EIO, "Input/output error"))
     with pytest.raises(OSError, match="Input/output"):
         runner.main()
+
+
+def test_importing_quickly_leaves_the_collector_on():
+    assert import_quickly("wave").__name__ == "wave"
+    assert gc.isenabled()
+    with pytest.raises(ImportError):
+        import_quickly("viad.nothing_of_this_name")
+    assert gc.isenabled()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are counted on Linux")
+def test_a_block_that_was_freed_is_used_again():
+    code = (
+        "import resource, sys; from viad.startup import keep_freed_memory; {}\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "bytearray(64 << 20); before = faults(); bytearray(64 << 20); print(faults() - before)"
+    )
+    fresh, kept = (
+        int(subprocess.run([sys.executable, "-c", code.format(call)], capture_output=True, text=True, check=True).stdout)
+        for call in ("pass", "keep_freed_memory()")
+    )
+    assert kept < fresh / 10
 
 
 def test_outside_the_repository_it_says_where_it_looked(tmp_path):
