@@ -289,7 +289,9 @@ class Page:
         self.browser = browser
 
     def open(self, folder):
+        self.js("window.before = true")  # a busy driver may answer while the old page still stands
         self.browser.get((folder / "index.html").as_uri())
+        self.until("!window.before && document.readyState === 'complete'")
         return self
 
     def js(self, script, *arguments):
@@ -878,9 +880,11 @@ def test_both_themes_can_be_read_and_the_choice_is_kept(page, report):
         page.click("#theme")
     assert all(a != b for a, b in zip(seen["light"], seen["dark"], strict=True))
     page.click("#theme")
-    page.open(report[0])
-    assert page.js("return document.documentElement.dataset.theme") == "dark"
-    page.js("localStorage.clear()")
+    try:
+        page.open(report[0]).table_ready()
+        assert page.js("return document.documentElement.dataset.theme") == "dark"
+    finally:
+        page.js("localStorage.clear()")
 
 
 @in_browser
