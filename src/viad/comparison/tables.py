@@ -26,6 +26,7 @@ from viad.comparison.statistics import (
 RESAMPLES = 1000
 METRICS = ("image_auroc", "pg2", "pb2", "pixel_auroc", "aupro_30")
 COSTS = ("latency_p50_ms", "peak_memory_megabytes", "training.train_seconds")
+RUN = ("experiment", "category", "seed")  # what comparing two runs takes from the table
 Scores = Mapping[tuple[str, str], pd.DataFrame]
 
 
@@ -55,7 +56,7 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
 def differences(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     """In each setting the best detector against each other one, of those that ran on all of its categories."""
     rows = []
-    for key, group in _groups(table, [*held(), "condition"]):
+    for key, group in _groups(table, [*held(), "condition"], keep=["detector", *RUN, "image_auroc"]):
         group = on_all_categories(group)
         order = group.groupby(["detector", "category"])["image_auroc"].mean().groupby("detector").mean()
         names = list(order.sort_values(ascending=False, kind="stable").index)
@@ -69,7 +70,7 @@ def differences(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
 def versus(table: pd.DataFrame, scores: Scores, ours: Collection[str], theirs: Collection[str]) -> pd.DataFrame:
     """In each setting every detector of `ours` against every one of `theirs`, both on all of its categories."""
     rows = []
-    for key, group in _groups(table, [*held(), "condition"]):
+    for key, group in _groups(table, [*held(), "condition"], keep=["detector", *RUN]):
         group = on_all_categories(group)
         there = sorted(set(group["detector"]))
         for one, other in itertools.product([n for n in there if n in ours], [n for n in there if n in theirs]):
@@ -105,7 +106,8 @@ def effects(table: pd.DataFrame, scores: Scores, name: str, *, by_defect: bool =
         by_defect: whether each kind of defect is compared by itself as well (`defect`; '' is all of them).
     """
     axis, rows = AXES[name], []
-    for key, group in _groups(with_baselines(table, name), [*held(axis), *axis.together, "detector"]):
+    same = [*held(axis), *axis.together, "detector"]
+    for key, group in _groups(with_baselines(table, name), same, keep=[axis.column, *RUN, "image_auroc_by_defect"]):
         values = in_order(group[axis.column])
         baseline = values[0] if BASELINE[name] is None else BASELINE[name]
         if baseline not in values:
@@ -120,7 +122,7 @@ def effects(table: pd.DataFrame, scores: Scores, name: str, *, by_defect: bool =
                 if found is not None:
                     compared = {"axis": name, "defect": defect, "baseline": baseline, "value": value}
                     rows.append({**key, **compared, **found})
-    head = ["axis", *held(axis), *axis.together, "detector", "defect", "baseline", "value", *FOUND]
+    head = ["axis", *same, "defect", "baseline", "value", *FOUND]
     return pd.DataFrame(rows, columns=list(dict.fromkeys(head)))
 
 
@@ -148,16 +150,15 @@ def _difference(
     ours: pd.DataFrame, theirs: pd.DataFrame, scores: Scores, dataset: str, defect: str = ""
 ) -> dict[str, Any] | None:
     """Paired difference of AUROC, ours - theirs, over the seeds that both have; None without such or their scores."""
-    categories = sorted(set(ours["category"]) & set(theirs["category"]))
+    mine, other = _by_category(ours), _by_category(theirs)
     pairs, counts, compared = [], [], []
-    for category in categories:
+    for category in sorted(mine.keys() & other.keys()):
         tested = scores.get((dataset, category))
         if defect and tested is not None and not (tested["defect"] == defect).any():
             continue  # not every category has every kind of defect
-        sides = [runs[runs["category"] == category] for runs in (ours, theirs)]
-        seeds = set(sides[0]["seed"]) & set(sides[1]["seed"])
-        mine, other = (list(side[side["seed"].isin(seeds)]["experiment"]) for side in sides)
-        made = pair(tested, mine, other, defect) if seeds else None
+        seeds = sorted(mine[category].keys() & other[category].keys())
+        sides = [[runs[category][seed] for seed in seeds] for runs in (mine, other)]
+        made = pair(tested, *sides, defect) if seeds else None
         if made is None:
             return None
         pairs.append(made)
@@ -170,6 +171,14 @@ def _difference(
         "categories": "+".join(compared), "seeds": min(counts), "difference": found.mean, "low": found.low,
         "high": found.high, "p": found.p, "told_apart": found.told_apart,
     }  # fmt: skip
+
+
+def _by_category(runs: pd.DataFrame) -> dict[str, dict[int, str]]:
+    """The names of experiments by category and seed."""
+    found: dict[str, dict[int, str]] = {}
+    for experiment, category, seed in zip(*(runs[column] for column in RUN), strict=True):
+        found.setdefault(category, {})[seed] = experiment
+    return found
 
 
 def best_on_test(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
@@ -280,8 +289,11 @@ def fronts(averages: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else plain.assign(front=[])
 
 
-def _groups(table: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Groups of equal conditions, and what these are."""
+def _groups(
+    table: pd.DataFrame, columns: Sequence[str], keep: Sequence[str] = ()
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Groups of equal conditions, and what these are; the groups have `columns` and `keep`, or all columns."""
     names = list(dict.fromkeys(columns))
-    for key, group in table.groupby(names, dropna=False, sort=True):
+    narrow = table[list(dict.fromkeys([*names, *keep]))] if keep else table  # pandas copies columns one by one
+    for key, group in narrow.groupby(names, dropna=False, sort=True):
         yield dict(zip(names, key if isinstance(key, tuple) else (key,), strict=True)), group
