@@ -12,7 +12,8 @@ from viad.metrics.image import auroc
 
 PLAIN = {
     "dataset.name": "elpv", "backbone.name": "lite0", "image_size": 256, "color": "rgb", "aspect": "squash",
-    "center_crop": 1, "protocol": "study", "shift.name": "none", "shift.severity": 0, "contamination.ratio": 0,
+    "center_crop": 1, "settings": "", "protocol": "study", "shift.name": "none", "shift.severity": 0,
+    "contamination.ratio": 0,
     "contamination.source": "pool", "supervision.anomalies": 0, "supervision.defects": "all",
     "supervision.masks": True, "validation.name": "none", "audit.exclude": "none", "budget": "auto",
     "precision": "float32", "seed": 3341, "training.budget": "small", "training.learning_type": "one_class",

@@ -99,6 +99,7 @@ def test_experiments_without_scores_have_no_difference_but_a_mean():
         ("validation", {"validation__name": "normal"}, "none", "normal"),
         ("epochs", {"epochs": 24}, "", "24"),
         ("crop", {"center_crop": 0.875}, "1", "0.875"),
+        ("settings", {"settings": "model.small.args.k=1"}, "", "model.small.args.k=1"),
         ("color", {"color": "gray1"}, "rgb", "gray1"),
     ],
 )

@@ -81,6 +81,21 @@ def test_what_is_kept_comes_back_and_newer_results_replace_it(here):
     assert all(isinstance(table, pd.DataFrame) for table in tables.values())
 
 
+def test_other_settings_are_another_experiment(here):
+    import subprocess
+
+    shutil.copytree(ROOT / "conf", here / "conf")
+    who = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    for command in (["add", "conf"], [*who, "commit", "-qm", "conf"]):
+        subprocess.run(["git", *command], cwd=here, check=True)
+    many_experiments.write(here, 1, PARAMS | {"threshold": {"false_alarm_rate": 0.1}})
+    table = from_dvc().table
+    assert len(table) == 26
+    changed = table[table["settings"] != ""]
+    assert set(changed["settings"]) == {"threshold.false_alarm_rate=0.1"}
+    assert set(changed["experiment"]) == {"patchcore-elpv-128-threshold.false_alarm_rate_0.1-s3341"}
+
+
 @pytest.mark.usefixtures("here")
 def test_older_experiments_lack_parameters_and_count_as_default():
     results.collect()

@@ -18,7 +18,8 @@ LINE = {
 }  # fmt: skip
 RUN = {
     "category": "mono", "model.name": "patchcore", "dataset.name": "elpv", "backbone.name": "efficientnet_lite0",
-    "image_size": 256, "center_crop": 1, "protocol": "study", "shift.name": "none", "contamination.ratio": 0.0,
+    "image_size": 256, "center_crop": 1, "settings": "", "protocol": "study", "shift.name": "none",
+    "contamination.ratio": 0.0,
     "supervision.anomalies": 0, "supervision.defects": "all", "validation.name": "none", "seed": 1,
     "training.budget": "small", "training.selection": "last", "image_auroc": 0.8, "pixel_auroc": None, "aupro_30": None,
 }  # fmt: skip

@@ -133,9 +133,11 @@ def test_a_planned_name_is_that_of_the_run(monkeypatch, tmp_path):
     grid = {
         "dataset": "synthetic", "model": "devnet", "shift": "noise", "shift.severity": 3, "epochs": 4,
         "supervision.anomalies": 10, "supervision.defects": "[large]", "contamination.ratio": 0.1, "center_crop": 0.875,
+        "threshold.false_alarm_rate": 0.1,
     }  # fmt: skip
     (planned,) = plan([grid])
     compose_params(planned.overrides, tmp_path / "params.yaml")
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    flat = {key: lookup(params, key) for key in CONDITIONS}
+    flat = {key: lookup(params, key) for key in CONDITIONS} | {"settings": "threshold.false_alarm_rate=0.1"}
+    assert "false_alarm_rate_0.1" in planned.name
     assert planned.name == experiment_name({key: value for key, value in flat.items() if value is not None})

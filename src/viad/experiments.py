@@ -7,12 +7,14 @@ DVC lists the experiments and holds their files; `dvc.lock` of an experiment say
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 import yaml
 
 from viad.naming import experiment_name
+from viad.settings import changed_settings
 
 KEYS = ("experiment", "category")
 CONDITIONS = (
@@ -24,7 +26,8 @@ CONDITIONS = (
 DEFAULTS: dict[str, Any] = {
     "center_crop": 1,
     "audit.exclude": "none",
-}  # of parameters that older experiments do not have
+    "settings": "",
+}  # of what older experiments do not have
 WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
 PLAIN = ("image_aupr", "image_f1max", "false_alarm_rate", "miss_rate", "pixel_auroc", "pixel_ap", "aupro_30")
 AS_JSON = ("image_auroc_by_defect", "by_domain")
@@ -33,7 +36,8 @@ TRAINING = ("train_seconds", "epochs", "selection", "budget", "learning_type")
 PRACTICE = ("selection", "threshold", "center_crop")  # of predictions made elsewhere, as their maker declares it
 FINDINGS = ("leak", "duplicate", "near_duplicate")  # of the audit: images that may stand on both sides of the split
 COLUMNS = (
-    *KEYS, *CONDITIONS, *PLAIN, *(f"{metric}{end}" for metric in WITH_INTERVALS for end in ("", "_low", "_high")),
+    *KEYS, *CONDITIONS, "settings", *PLAIN,
+    *(f"{metric}{end}" for metric in WITH_INTERVALS for end in ("", "_low", "_high")),
     *AS_JSON, *COST, *(f"training.{key}" for key in TRAINING), *(f"audit.{key}" for key in FINDINGS),
     *(f"practice.{key}" for key in PRACTICE),
 )  # fmt: skip
@@ -109,17 +113,20 @@ class _Files:
     def __init__(self, repo: Any, revision: str) -> None:
         # Dulwich, because pygit2 reads a file through a thread and can wait for it forever on a busy machine.
         tree = repo.scm.get_tree_obj(revision, backends=["dulwich"])
-        self._git, self._cache = {one.name: one for one in tree.scandir()}, repo.cache.local
+        self._tree, self._cache = tree, repo.cache.local
         lock = self.yaml("dvc.lock") or {}
         outs = (out for stage in lock.get("stages", {}).values() for out in stage.get("outs", []))
         self._outs = {out["path"]: out["md5"] for out in outs if "md5" in out}
 
-    def yaml(self, name: str) -> Any:
-        """A YAML file in git, at the root; None if it is not there."""
-        if name not in self._git:
-            return None
-        with self._git[name].open(mode="r", encoding="utf-8") as file:
-            return yaml.load(file.read(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    def yaml(self, path: str) -> Any:
+        """A YAML file in git; None if it is not there."""
+        found = self._tree
+        for part in path.split("/"):
+            found = next((one for one in found.scandir() if one.name == part), None)
+            if found is None:
+                return None
+        with found.open(mode="r", encoding="utf-8") as file:
+            return _parsed(file.read())
 
     def json(self, path: str) -> Any:
         """An output's JSON; None if it has none or DVC has lost it."""
@@ -139,11 +146,16 @@ class _Files:
         return str(self._cache.fs.read_text(place, encoding="utf-8")) if self._cache.fs.exists(place) else None
 
 
+@lru_cache(maxsize=256)  # most experiments have the same conf/
+def _parsed(text: str) -> Any:
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+
+
 def _rows(files: _Files) -> Iterator[dict[str, Any]]:
     """A row for each category of an experiment; none if it has no metrics or DVC has lost them."""
     params = files.yaml("params.yaml") or {"dataset": {"name": "", "categories": []}}
     dataset = params["dataset"]["name"]
-    flat = {key: lookup(params, key) for key in CONDITIONS}
+    flat = {key: lookup(params, key) for key in CONDITIONS} | {"settings": changed_settings(params, files.yaml)}
     flat |= {key: default for key, default in DEFAULTS.items() if flat[key] is None}
     defects = flat["supervision.defects"] or []
     name = experiment_name(flat | {"supervision.defects": defects})

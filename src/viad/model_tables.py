@@ -7,6 +7,7 @@ import pandas as pd
 import yaml
 
 from viad import markdown
+from viad.comparison.conditions import as_text
 
 CONF = Path("conf/model")
 CATEGORIES = ("mono", "poly")
@@ -16,7 +17,7 @@ PLAIN = {  # the conditions of the table of all models
     "aspect": "squash", "protocol": "study", "shift.name": "none", "contamination.ratio": 0,
     "contamination.source": "pool", "supervision.anomalies": 0, "supervision.defects": "all",
     "supervision.masks": True, "validation.name": "none", "audit.exclude": "none", "precision": "float32", "seed": 3341,
-    "training.budget": "small",
+    "training.budget": "small", "center_crop": 1, "epochs": "", "settings": "",
 }  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def _without(*keys: str) -> dict[str, Any]:
 def _where(experiments: pd.DataFrame, conditions: dict[str, Any]) -> pd.DataFrame:
     for key, value in conditions.items():
         # Read from a file, 'all' and 10 share a column of text.
-        experiments = experiments[experiments[key].astype(str).str.removesuffix(".0") == str(value)]
+        experiments = experiments.loc[[as_text(one).removesuffix(".0") == str(value) for one in experiments[key]]]
     return experiments
 
 

@@ -24,6 +24,7 @@ NOTED: tuple[tuple[str, Any, str], ...] = (
     ("budget", "auto", "{}"),
     ("epochs", None, "epochs{}"),
     ("precision", "float32", "{}"),
+    ("settings", "", "{}"),  # what is not as in conf/, as viad.settings says it
 )
 
 

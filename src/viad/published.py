@@ -22,7 +22,7 @@ LIMITS = {"value": (0, 1), "labels": (0, 10**6), "contamination": (0, 0.99), "cr
 LIMITS |= {"image_size": (1, 10**5), "seeds": (1, 10**4)}
 CERTAIN = ("value", "labels")  # the other numbers may be empty: the source does not say
 # Which of ours may stand beside a published number; the last three count where the frame has them.
-PLAIN = {"shift.name": "none", "center_crop": "1", "supervision.defects": "all"}
+PLAIN = {"shift.name": "none", "center_crop": "1", "supervision.defects": "all", "settings": ""}
 PLAIN |= {"color": "rgb", "aspect": "squash", "audit.exclude": "none"}
 SETTING = ["image_size", "backbone.name", "protocol", "contamination.ratio", "training.budget", "training.selection"]
 HEAD = ["model", "category", "metric", "labels", "published", "ours", "seeds", "difference", "protocols", "source"]

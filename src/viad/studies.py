@@ -4,10 +4,11 @@ A study has two editions, `small` (embedded datasets, a CPU) and `paper`. An edi
 gives overrides, as after `-S`, a value or a list of values each; the experiments are all their combinations.
 """
 
+import copy
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +20,7 @@ from viad.composition import compose_params, head_comment
 from viad.errors import ConfigError
 from viad.experiments import CONDITIONS, lookup
 from viad.naming import experiment_name
+from viad.settings import changed_settings
 
 CONF = Path("conf/study")
 FOLDER = Path("studies")  # logs and status by study; not in git
@@ -114,23 +116,28 @@ def _listed(values: Any) -> list[Any]:
 def _name(overrides: Sequence[str]) -> str:
     """The name of an experiment: its groups are composed, and the other values put into what they compose to."""
     chosen = [one for one in overrides if (CONF.parent / one.partition("=")[0]).is_dir()]
-    params = _composed(str(Path.cwd()), tuple(chosen))
-    flat = {key: lookup(params, key) for key in CONDITIONS}
+    params = copy.deepcopy(_composed(str(Path.cwd()), tuple(chosen)))
     for override in overrides:
-        key, _, value = override.partition("=")
         if override not in chosen:
-            if not _is_there(params, key):
-                raise ConfigError(f"{override}: there is no parameter '{key}'. Correct the study's yaml.")
-            flat[key] = yaml.safe_load(value)
-    return experiment_name({key: flat[key] for key in CONDITIONS if flat[key] is not None})
+            _put(params, override)
+    flat = {key: lookup(params, key) for key in CONDITIONS}
+    flat["settings"] = changed_settings(params, partial(_read_conf, Path.cwd()))
+    return experiment_name({key: value for key, value in flat.items() if value is not None})
 
 
-def _is_there(params: Any, key: str) -> bool:
-    for part in key.split("."):
-        if not isinstance(params, dict) or part not in params:
-            return False
-        params = params[part]
-    return True
+def _put(params: dict[str, Any], override: str) -> None:
+    key, _, value = override.partition("=")
+    *parents, last = key.split(".")
+    for part in parents:
+        params = params[part] if isinstance(params.get(part), dict) else {}
+    if last not in params:
+        raise ConfigError(f"{override}: there is no parameter '{key}'. Correct the study's yaml.")
+    params[last] = yaml.safe_load(value)
+
+
+@cache
+def _read_conf(root: Path, path: str) -> Any:
+    return yaml.safe_load((root / path).read_text(encoding="utf-8")) if (root / path).is_file() else None
 
 
 @cache  # composing takes Hydra a tenth of a second or more, and the experiments of a study share their groups

@@ -11,13 +11,15 @@ SETTING: dict[str, Any] = {
     "dataset.name": None, "backbone.name": None, "image_size": None, "color": "rgb", "aspect": "squash",
     "center_crop": "1", "protocol": "study", "shift.name": "none", "shift.severity": "0", "contamination.ratio": "0",
     "contamination.source": "pool", "supervision.defects": "all", "supervision.masks": "True",
-    "validation.name": "none", "audit.exclude": "none", "epochs": "", "precision": "float32", "training.budget": None,
+    "validation.name": "none", "audit.exclude": "none", "epochs": "", "precision": "float32", "settings": "",
+    "training.budget": None,
 }  # fmt: skip
 WORDS = {
     "color": "{}", "aspect": "{}", "center_crop": "centre crop {}", "protocol": "{} split", "shift.name": "{}",
     "shift.severity": "{}", "contamination.ratio": "contamination {}", "contamination.source": "{} noise",
     "supervision.defects": "labels of {} only", "supervision.masks": "labels without masks",
     "validation.name": "stops on validation ({})", "audit.exclude": "no {}", "epochs": "{} epochs", "precision": "{}",
+    "settings": "{}",
 }  # fmt: skip
 PLAIN = "plain"
 
@@ -44,10 +46,11 @@ AXES = {
     "epochs": Axis("epochs", "epochs of training"),
     "crop": Axis("center_crop", "share of each side kept"),
     "color": Axis("color", "colour", categorical=True),
+    "settings": Axis("settings", "settings other than those in conf/", categorical=True),
 }
 BASELINE = {  # by axis, the value that the others are compared with; None: the lowest there is
     "input_size": "256", "shift": "0", "contamination": "0", "supervision": None, "seen_defects": "all",
-    "validation": "none", "epochs": "", "crop": "1", "color": "rgb",
+    "validation": "none", "epochs": "", "crop": "1", "color": "rgb", "settings": "",
 }  # fmt: skip
 
 

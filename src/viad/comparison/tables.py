@@ -157,8 +157,8 @@ def _difference(
         if defect and tested is not None and not (tested["defect"] == defect).any():
             continue  # not every category has every kind of defect
         seeds = sorted(mine[category].keys() & other[category].keys())
-        sides = [[runs[category][seed] for seed in seeds] for runs in (mine, other)]
-        made = pair(tested, *sides, defect) if seeds else None
+        ours_here, theirs_here = ([runs[category][seed] for seed in seeds] for runs in (mine, other))
+        made = pair(tested, ours_here, theirs_here, defect) if seeds else None
         if made is None:
             return None
         pairs.append(made)
