@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import preloaded
 from viad.startup import keep_freed_memory
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests share the cores: a thread each, also for the commands they run
@@ -35,7 +36,7 @@ def _denormal_numbers():
 class Project:
     """A clone of the working tree with a git and DVC state of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, python):
         self.folder = folder
         files = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -44,7 +45,8 @@ class Project:
             if (ROOT / file).is_file():
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / file, folder / file)
-        self.env = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+        path = os.pathsep.join([str(python), str(BIN), os.environ["PATH"]])
+        self.env = os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"}
         self.env["VIAD_CHECKPOINTS"] = str(folder.with_name(f"{folder.name}-checkpoints"))
         self.env |= {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         self.run("git", "init", "--quiet", "--initial-branch", "main")
@@ -65,4 +67,5 @@ class Project:
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory):
     """Make a clone of the working tree; each call another one."""
-    return lambda: Project(tmp_path_factory.mktemp("project"))
+    with preloaded.server(tmp_path_factory.mktemp("preloaded")) as python:
+        yield lambda: Project(tmp_path_factory.mktemp("project"), python)
