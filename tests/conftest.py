@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ BIN = Path(sys.executable).parent
 # The same examples every time, and no deadline on shared machines.
 settings.register_profile("viad", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("viad")
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: workers take whole files, and the last ones should be short."""
+    count = Counter(item.path for item in items)
+    slow = {item.path for item in items if item.get_closest_marker("pipeline")}
+    items.sort(key=lambda item: (item.path not in slow, -count[item.path]))
 
 
 @pytest.fixture(autouse=True)
