@@ -180,6 +180,15 @@ def test_ranks_need_three_detectors_on_two_sets_and_take_the_complete_part():
     assert ranks["test_sets"].iloc[0] == "elpv mono, elpv poly"
 
 
+def test_ranks_count_images_once_that_two_datasets_cut_differently():
+    made = Made()
+    for model, skill in (("padim", 2), ("dfm", 1), ("stfpm", 0.1)):
+        for name in ("elpv", "elpv_pooled"):
+            made.add(model, skill=skill, dataset__name=name, dataset__code="src/viad/datasets/elpv.py")
+    made.add("msflow", skill=3, dataset__name="elpv", dataset__code="src/viad/datasets/elpv.py")
+    assert made.compared()["ranks"]["test_sets"].iloc[0] == "elpv mono, elpv poly"
+
+
 def _marked(**changes):
     row = PLAIN | {"model.name": "a", "experiment": "a-s3341", "category": "c"}
     row |= {key.replace("__", "."): value for key, value in changes.items()}

@@ -18,7 +18,8 @@ from viad.settings import changed_settings
 
 KEYS = ("experiment", "category")
 CONDITIONS = (
-    "model.name", "dataset.name", "backbone.name", "image_size", "color", "aspect", "center_crop", "protocol",
+    "model.name", "dataset.name", "dataset.code", "backbone.name", "image_size", "color", "aspect", "center_crop",
+    "protocol",
     "shift.name", "shift.severity", "contamination.ratio", "contamination.source", "supervision.anomalies",
     "supervision.defects", "supervision.masks",
     "validation.name", "audit.exclude", "budget", "epochs", "precision", "seed",
@@ -27,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "center_crop": 1,
     "audit.exclude": "none",
     "settings": "",
+    "dataset.code": "",
 }  # of what older experiments do not have
 WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
 PLAIN = ("image_aupr", "image_f1max", "false_alarm_rate", "miss_rate", "pixel_auroc", "pixel_ap", "aupro_30")

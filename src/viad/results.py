@@ -50,7 +50,7 @@ def _read_table() -> pd.DataFrame:
     if not FILE.is_file():
         return pd.DataFrame(columns=list(COLUMNS))
     table = pd.read_csv(FILE, keep_default_na=False, na_values=[""]).reindex(columns=list(COLUMNS))
-    return table.astype({"settings": object}).fillna(DEFAULTS)
+    return table.astype({"settings": object, "dataset.code": object}).fillna(DEFAULTS)
 
 
 def collect() -> int:

@@ -253,7 +253,7 @@ def ranked(table: pd.DataFrame) -> tuple[list[str], list[str], Ranks] | None:
     Returns:
         the detectors, best first, the test sets and their ranks, or None with fewer than three detectors or two sets.
     """
-    runs = plain_runs(table[table["labels"] == "0"])
+    runs = _one_cut_each(plain_runs(table[table["labels"] == "0"]))
     wide = runs.pivot_table(index=["dataset.name", "category"], columns="detector", values="image_auroc")
     wide = _most_complete(wide)
     if wide.shape[0] < 2 or wide.shape[1] < 3:
@@ -263,6 +263,14 @@ def ranked(table: pd.DataFrame) -> tuple[list[str], list[str], Ranks] | None:
     sets = [f"{dataset} {category}" for dataset, category in wide.index]
     ordered = Ranks(found.mean[order], found.p, found.pairwise[np.ix_(order, order)], found.critical_difference)
     return [str(wide.columns[i]) for i in order], sets, ordered
+
+
+def _one_cut_each(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of datasets that one reader cuts out of the same images, the one with the most runs: ranks count a set once."""
+    reader = runs["dataset.code"].where(runs["dataset.code"] != "", runs["dataset.name"])
+    count = runs.groupby([reader, "dataset.name"])["experiment"].nunique().sort_values(ascending=False, kind="stable")
+    kept = {name for _, name in count.groupby(level=0, sort=False).head(1).index}
+    return runs[runs["dataset.name"].isin(kept)]
 
 
 def plain_runs(table: pd.DataFrame) -> pd.DataFrame:
