@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from viad.errors import ConfigError
+from viad.pool import in_turn
 from viad.studies import EDITIONS, Experiment, estimate, plan, read_study
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,11 @@ def test_the_estimate_comes_from_measured_runs():
     experiments = [Experiment("a", ("model=padim",)), Experiment("b", ("model=msflow",))]
     assert estimate(experiments, measured, 2).startswith("about 2 minutes with 2 at once (1 of them not measured)")
     assert "no estimate" in estimate(experiments[1:], measured, 1)
+
+
+def test_datasets_take_turns():
+    planned = [Experiment(name, (f"dataset={name[0]}",)) for name in ("a1", "a2", "a3", "b1", "b2")]
+    assert [one.name for one in in_turn(planned)] == ["a1", "b1", "a2", "b2", "a3"]
 
 
 @pytest.fixture

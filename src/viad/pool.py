@@ -6,6 +6,7 @@ A worker needs no daemon; a failed experiment keeps its log and becomes a row of
 """
 
 import csv
+import itertools
 import os
 import shutil
 import signal
@@ -67,11 +68,19 @@ def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterato
     for number in range(jobs):
         free.put(_clone(number))
     with ThreadPoolExecutor(jobs) as threads, _children(jobs) as children:
-        started = [threads.submit(_run, one, free, logs, children) for one in experiments]
+        started = [threads.submit(_run, one, free, logs, children) for one in in_turn(experiments)]
         for future in as_completed(started):
             outcome = future.result()
             _record(outcome, logs / "status.csv")
             yield outcome
+
+
+def in_turn(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Experiments with the datasets taking turns: those of one dataset that start together would all make its images."""
+    groups: dict[str, list[Experiment]] = {}
+    for one in experiments:
+        groups.setdefault(next((key for key in one.overrides if key.startswith("dataset=")), ""), []).append(one)
+    return [one for turn in itertools.zip_longest(*groups.values()) for one in turn if one is not None]
 
 
 def _check_committed() -> None:
