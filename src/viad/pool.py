@@ -76,7 +76,7 @@ def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterato
 
 
 def in_turn(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """Experiments with the datasets taking turns: those of one dataset that start together would all make its images."""
+    """Experiments with datasets taking turns: those of one dataset that start together would all make its images."""
     groups: dict[str, list[Experiment]] = {}
     for one in experiments:
         groups.setdefault(next((key for key in one.overrides if key.startswith("dataset=")), ""), []).append(one)
