@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-import preloaded
+from viad.preloaded import stage_server
 from viad.startup import keep_freed_memory
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests share the cores: a thread each, also for the commands they run
@@ -75,5 +75,5 @@ class Project:
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory):
     """Make a clone of the working tree; each call another one."""
-    with preloaded.server(tmp_path_factory.mktemp("preloaded")) as python:
+    with stage_server(os.environ | {"HF_HUB_OFFLINE": "1"}) as python:
         yield lambda: Project(tmp_path_factory.mktemp("project"), python)

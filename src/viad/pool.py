@@ -22,6 +22,7 @@ from queue import SimpleQueue
 from typing import IO
 
 from viad.errors import ConfigError
+from viad.preloaded import stage_server
 from viad.studies import FOLDER, Experiment
 
 WORKERS = "VIAD_WORKERS"  # environment: where the clones lie
@@ -67,7 +68,8 @@ def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterato
     free: SimpleQueue[Path] = SimpleQueue()
     for number in range(jobs):
         free.put(_clone(number))
-    with ThreadPoolExecutor(jobs) as threads, _children(jobs) as children:
+    with ThreadPoolExecutor(jobs) as threads, _children(jobs) as children, stage_server(children.environment) as python:
+        children.environment["PATH"] = f"{python}{os.pathsep}{children.environment['PATH']}"
         started = [threads.submit(_run, one, free, logs, children) for one in in_turn(experiments)]
         for future in as_completed(started):
             outcome = future.result()
@@ -120,7 +122,7 @@ class _Children:
     def __init__(self, jobs: int) -> None:
         # More threads than cores slow all of them down, two jobs on two cores by several times.
         threads = max(1, (os.cpu_count() or 1) // jobs)
-        self.environment = {} if jobs == 1 else {"OMP_NUM_THREADS": str(threads)}
+        self.environment = dict(os.environ) | ({} if jobs == 1 else {"OMP_NUM_THREADS": str(threads)})
         self.running: set[subprocess.Popen[bytes]] = set()
         self.stopped = False
 
@@ -129,7 +131,7 @@ class _Children:
         if self.stopped:
             return -signal.SIGTERM
         with subprocess.Popen(  # noqa: S603
-            command, cwd=folder, env=os.environ | self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            command, cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         ) as process:  # fmt: skip
             self.running.add(process)

@@ -1,0 +1,91 @@
+"""Stages from a server: they behave as processes of their own, and end with who asked for them."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from viad.preloaded import stage_server
+
+STAGE = """
+import os, pathlib, sys, time
+import beside
+assert "json" in sys.modules
+print(sys.argv[1], os.environ["MARK"], beside.NAME, pathlib.Path.cwd().name)
+print("trouble", file=sys.stderr)
+if sys.argv[1] == "sleep":
+    pathlib.Path("pid").write_text(str(os.getpid()))
+    time.sleep(60)
+if sys.argv[1] == "raise":
+    raise ValueError("no such thing")
+sys.exit(int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def clone(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/stage.py").write_text(STAGE)
+    (tmp_path / "src/beside.py").write_text("NAME = 'of this clone'")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def python():
+    with stage_server(os.environ, ["json"]) as folder:
+        yield folder
+
+
+def _run(python, clone, *arguments):
+    command = ["python", "src/stage.py", *arguments]
+    env = {"PATH": f"{python}{os.pathsep}{os.environ['PATH']}", "MARK": "its own environment"}
+    return subprocess.Popen(command, cwd=clone, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("code", [0, 1, 130])
+def test_a_stage_has_its_own_arguments_folder_environment_output_and_exit_code(python, clone, code):
+    process = _run(python, clone, "resize", str(code))
+    out, errors = process.communicate()
+    assert out == f"resize its own environment of this clone {clone.name}\n"
+    assert errors == "trouble\n"
+    assert process.returncode == code
+
+
+def test_an_exception_is_told_and_counts_as_failure(python, clone):
+    process = _run(python, clone, "raise", "0")
+    assert "ValueError: no such thing" in process.communicate()[1]
+    assert process.returncode == 1
+
+
+def test_a_stage_ends_with_the_process_that_started_it(python, clone):
+    process = _run(python, clone, "sleep", "0")
+    while not (clone / "pid").is_file() or not (clone / "pid").read_text():
+        time.sleep(0.02)
+    pid = int((clone / "pid").read_text())
+    os.kill(pid, 0)
+    process.kill()
+    process.wait()
+    for _ in range(200):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+    pytest.fail("the stage goes on alone")
+
+
+def test_other_scripts_and_a_server_that_is_gone_are_left_to_python(clone):
+    with stage_server(os.environ, ["json"]) as folder:
+        script = subprocess.check_output([folder / "python", "-c", "import sys; print(sys.argv[1:])", "src/stage.py"])
+        assert script == b"['src/stage.py']\n"
+        kept = clone / "python"
+        kept.write_text((folder / "python").read_text())
+        kept.chmod(0o755)
+    (clone / "src/stage.py").write_text("print('by itself')")
+    assert subprocess.check_output([kept, "src/stage.py"], cwd=clone) == b"by itself\n"
+
+
+def test_what_cannot_be_imported_is_an_error():
+    with pytest.raises(ImportError, match="no_such_package"), stage_server(os.environ, ["no_such_package"]):
+        pass
