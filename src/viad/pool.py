@@ -170,6 +170,8 @@ def _run(experiment: Experiment, free: "SimpleQueue[Path]", logs: Path, children
         with log.open("wb") as file:
             _output("git", "checkout", "--quiet", "--force", "HEAD", cwd=folder)
             _forget(experiment.name, folder)
+            # A run that was killed while writing it leaves half of it, and DVC refuses all later ones.
+            (folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
             ended = children.wait([*dvc, "run", "--name", experiment.name, *settings], folder, file)
             if ended == 0:
                 ended = children.wait([*dvc, "push", "--no-cache", "origin", experiment.name], folder, file)
