@@ -3,14 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-# Files of conf/ by the part of the params that they give, and the keys there that change a result.
-FILES = {
-    "dataset": "conf/dataset/{}.yaml",
-    "model": "conf/model/{}.yaml",
-    "validation": "conf/validation/{}.yaml",
-}
-KEYS = ("dataset.options.", "dataset.split.", "model.paper.", "model.small.", "validation.patience")
-TOP, TOP_KEYS = "conf/config.yaml", ("threshold.",)
+# Parts of the params that come from a file of their own in conf/, and the keys that change a result.
+PARTS = ("dataset", "model", "validation")
+KEYS = ("dataset.options.", "dataset.split.", "model.paper.", "model.small.", "threshold.", "validation.patience")
 
 
 def changed_settings(params: Mapping[str, Any], read: Callable[[str], Any]) -> str:
@@ -20,18 +15,15 @@ def changed_settings(params: Mapping[str, Any], read: Callable[[str], Any]) -> s
         params: of the experiment.
         read: the content of a file of its conf/ by path, None where there is none.
     """
-    there = dict(_flat({part: read(file.format(_name(params, part))) or {} for part, file in FILES.items()}))
-    there |= {key: value for key, value in _flat(read(TOP) or {}) if key.startswith(TOP_KEYS)}
+    names = {part: params.get(part, {}).get("name", "") for part in PARTS}
+    groups = {part: read(f"conf/{part}/{name}.yaml") or {} for part, name in names.items()}
+    there = dict(_flat((read("conf/config.yaml") or {}) | groups))
     changed = [
         f"{key}={value}"
         for key, value in _flat(params)
-        if key.startswith((*KEYS, *TOP_KEYS)) and key in there and "${" not in str(there[key]) and value != there[key]
+        if key.startswith(KEYS) and key in there and "${" not in str(there[key]) and value != there[key]
     ]
     return ", ".join(sorted(changed))
-
-
-def _name(params: Mapping[str, Any], part: str) -> str:
-    return str(params.get(part, {}).get("name", ""))
 
 
 def _flat(tree: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
