@@ -10,6 +10,7 @@ from viad import markdown
 from viad.atomic import replacing
 from viad.comparison.conditions import AXES, SETTING, in_words, prepared
 from viad.comparison.practice import MARKS, marks
+from viad.comparison.ranking import ranked
 from viad.comparison.recommendation import recommendations
 from viad.comparison.tables import (
     Scores,
@@ -19,7 +20,6 @@ from viad.comparison.tables import (
     effects,
     fronts,
     means,
-    ranked,
 )
 from viad.experiments import Experiments
 
