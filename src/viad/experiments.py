@@ -1,19 +1,14 @@
-"""Experiments out of DVC: a row for each experiment and category, and the scores of its test images.
-
-DVC lists the experiments and holds their files; `dvc.lock` of an experiment says which file of the cache is which.
-(DVC's own file system would open an experiment's whole pipeline, half a second each; this takes some milliseconds.)
-"""
+"""Experiments out of DVC: a row for each experiment and category, and the scores of its test images."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from viad.naming import experiment_name
+from viad.revisions import Revision
 from viad.settings import changed_settings
 
 KEYS = ("experiment", "category")
@@ -98,7 +93,7 @@ def from_dvc() -> Experiments:
         listed = repo.experiments.ls(all_commits=True)
         revisions = ["HEAD", *(sha for experiments in listed.values() for _, sha in experiments)]
         for revision in sorted(revisions, key=lambda revision: repo.scm.resolve_commit(revision).commit_time):
-            files = _Files(repo, revision)
+            files = Revision(repo, revision)
             for row in _rows(files):
                 key = (row["dataset.name"], row["category"])
                 found[row["experiment"], row["category"]] = row
@@ -109,51 +104,7 @@ def from_dvc() -> Experiments:
     return Experiments(table, {key: _wide(tables) for key, tables in scores.items()}, when)
 
 
-class _Files:
-    """The files of one revision: those in git, and those of its outputs that are in DVC's cache."""
-
-    def __init__(self, repo: Any, revision: str) -> None:
-        # Dulwich, because pygit2 reads a file through a thread and can wait for it forever on a busy machine.
-        tree = repo.scm.get_tree_obj(revision, backends=["dulwich"])
-        self._tree, self._cache = tree, repo.cache.local
-        lock = self.yaml("dvc.lock") or {}
-        outs = (out for stage in lock.get("stages", {}).values() for out in stage.get("outs", []))
-        self._outs = {out["path"]: out["md5"] for out in outs if "md5" in out}
-
-    def yaml(self, path: str) -> Any:
-        """A YAML file in git; None if it is not there."""
-        found = self._tree
-        for part in path.split("/"):
-            found = next((one for one in found.scandir() if one.name == part), None)
-            if found is None:
-                return None
-        with found.open(mode="r", encoding="utf-8") as file:
-            return _parsed(file.read())
-
-    def json(self, path: str) -> Any:
-        """An output's JSON; None if it has none or DVC has lost it."""
-        return None if (cached := self._cached(path)) is None else json.loads(cached)
-
-    def table(self, path: str) -> pd.DataFrame | None:
-        """An output's CSV; None if it has none or DVC has lost it."""
-        from io import StringIO
-
-        cached = self._cached(path)
-        return None if cached is None else pd.read_csv(StringIO(cached), keep_default_na=False, dtype={"sample": str})
-
-    def _cached(self, path: str) -> str | None:
-        if path not in self._outs:
-            return None
-        place = self._cache.oid_to_path(self._outs[path])
-        return str(self._cache.fs.read_text(place, encoding="utf-8")) if self._cache.fs.exists(place) else None
-
-
-@lru_cache(maxsize=256)  # most experiments have the same conf/
-def _parsed(text: str) -> Any:
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-
-
-def _rows(files: _Files) -> Iterator[dict[str, Any]]:
+def _rows(files: Revision) -> Iterator[dict[str, Any]]:
     """A row for each category of an experiment; none if it has no metrics or DVC has lost them."""
     params = files.yaml("params.yaml") or {"dataset": {"name": "", "categories": []}}
     dataset = params["dataset"]["name"]

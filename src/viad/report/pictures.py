@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from viad.comparison.conditions import PLAIN
 from viad.experiments import Experiments
 from viad.images import read_image, read_mask
 from viad.maps import StoredMaps
 from viad.report.gallery import gallery
+from viad.revisions import Revision
 
 MOST = 6  # galleries of a report: each has some two dozen pictures
 
@@ -30,38 +31,39 @@ def galleries(experiments: Experiments, names: Sequence[str], out: Path) -> list
 
     An experiment whose predictions or images are no longer in DVC's cache has none.
     """
+    from dvc.repo import Repo
+
     found = []
-    for name in names:
-        revision = experiments.revisions.get(name)
-        categories = experiments.table[experiments.table["experiment"] == name]["category"]
-        found += [one for category in categories if revision and (one := _gallery(revision, name, category, out))]
+    with Repo() as repo:
+        for name in names:
+            if name not in experiments.revisions:
+                continue
+            files = Revision(repo, experiments.revisions[name])
+            for category in experiments.table[experiments.table["experiment"] == name]["category"]:
+                if (made := _gallery(files, name, category, out)) is not None:
+                    found.append(made)
     return found
 
 
-def _gallery(revision: str, name: str, category: str, out: Path) -> dict[str, Any] | None:
-    from dvc.api import DVCFileSystem
+def _gallery(files: Revision, name: str, category: str, out: Path) -> dict[str, Any] | None:
+    dataset = files.yaml("params.yaml")["dataset"]
+    metrics, predictions = f"metrics/{dataset['name']}", f"predictions/{dataset['name']}/{category}"
 
-    files = DVCFileSystem(rev=revision)
-    params = yaml.safe_load(files.read_text("params.yaml"))
-    dataset = params["dataset"]["name"]
+    def cached(path: str) -> Path:
+        if (found := files.output(path)) is None:
+            raise FileNotFoundError(path)
+        return found
+
     with TemporaryDirectory() as folder:
-
-        def fetched(path: str) -> Path:
-            local = Path(folder) / path
-            local.parent.mkdir(parents=True, exist_ok=True)
-            files.get_file(path, str(local))
-            return local
-
         try:
-            scores = pd.read_csv(fetched(f"metrics/{dataset}/scores/{category}.csv"), keep_default_na=False)
-            predictions = fetched(f"predictions/{dataset}/{category}/maps.npy").parent
-            fetched(f"predictions/{dataset}/{category}/recipe.json")
-            rows = len(pd.read_csv(fetched(f"predictions/{dataset}/{category}/scores.csv")))
-            limit = yaml.safe_load(files.read_text(f"metrics/{dataset}/{category}.json")).get("threshold")
-            attribution = params["dataset"].get("attribution", "")
+            for file in ("maps.npy", "recipe.json"):  # which belong together, and have other names in the cache
+                copyfile(cached(f"{predictions}/{file}"), Path(folder) / file)
+            maps = StoredMaps(Path(folder), len(pd.read_csv(cached(f"{predictions}/scores.csv"))))
+            scores = pd.read_csv(cached(f"{metrics}/scores/{category}.csv"), keep_default_na=False)
+            threshold = (files.json(f"{metrics}/{category}.json") or {}).get("threshold")
             return gallery(
-                scores, StoredMaps(predictions, rows), limit, attribution, name, category, out,
-                open_image=lambda path: read_image(fetched(path)), open_mask=lambda path: read_mask(fetched(path)),
+                scores, maps, threshold, dataset.get("attribution", ""), name, category, out,
+                open_image=lambda path: read_image(cached(path)), open_mask=lambda path: read_mask(cached(path)),
             )  # fmt: skip
         except FileNotFoundError:
             return None
