@@ -30,10 +30,11 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install  ## PatchCore against anomalib, MSFlow with and without cached features, resizing against a plain loop
+bench: install  ## PatchCore against anomalib; MSFlow's cached features, resizing and starting up against doing without
 	$(BIN)/python bench/patchcore.py
 	$(BIN)/python bench/msflow.py
 	$(BIN)/python bench/resize.py
+	$(BIN)/python bench/startup.py
 
 params: install  ## conf/ composed into params.yaml
 	viad params

@@ -1,8 +1,12 @@
 """Stages from a server: they behave as processes of their own, and end with who asked for them."""
 
 import os
+import shutil
+import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +77,27 @@ def test_a_stage_ends_with_the_process_that_started_it(python, clone):
             return
         time.sleep(0.02)
     pytest.fail("the stage goes on alone")
+
+
+def _listens(address):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        return line.connect_ex(str(address)) == 0
+
+
+def test_a_server_ends_with_the_process_that_started_it():
+    code = (
+        "import os, time, sys; from viad.preloaded import stage_server\n"
+        "with stage_server(os.environ, ['json']) as folder:\n"
+        "    print(folder, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        address = Path(process.stdout.readline().strip()).parent / "socket"
+        process.kill()
+    deadline = time.monotonic() + 20
+    while _listens(address) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _listens(address)
+    shutil.rmtree(address.parent)
 
 
 def test_other_scripts_and_a_server_that_is_gone_are_left_to_python(clone):

@@ -1,14 +1,12 @@
 """A pool of clones that run experiments.
 
-A worker is a clone of this repository at its present commit, whose DVC cache is this one's. It runs plain
-`dvc exp run`, and `dvc exp push` carries the finished experiment back, where `dvc exp show` lists it at once.
-A worker needs no daemon; a failed experiment keeps its log and becomes a row of status.csv.
+Each clone runs plain `dvc exp run`, and `dvc exp push` carries the finished experiment back, where `dvc exp show` lists
+it at once. There is no daemon; a failed experiment keeps its log and becomes a row of status.csv.
 """
 
 import csv
 import itertools
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,11 +19,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
+from viad.clones import Clone, CloneError, clones, output
 from viad.errors import ConfigError
 from viad.preloaded import stage_server
 from viad.studies import FOLDER, Experiment
 
-WORKERS = "VIAD_WORKERS"  # environment: where the clones lie
+ENDS = (signal.SIGTERM, signal.SIGHUP)  # asked to stop, and the terminal is gone
 STATUS = ("experiment", "result", "seconds", "reason", "log")
 
 
@@ -61,20 +60,30 @@ def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterato
 
     Raises:
         ConfigError: the working tree has changes that no clone would see.
+        CloneError: a clone cannot be made.
     """
     _check_committed()
     logs = FOLDER / study
     logs.mkdir(parents=True, exist_ok=True)
-    free: SimpleQueue[Path] = SimpleQueue()
-    for number in range(jobs):
-        free.put(_clone(number))
-    with ThreadPoolExecutor(jobs) as threads, _children(jobs) as children, stage_server(children.environment) as python:
+    free: SimpleQueue[Clone] = SimpleQueue()
+    with (
+        clones(jobs) as held,
+        ThreadPoolExecutor(jobs) as threads,
+        _children(jobs) as children,
+        stage_server(children.environment) as python,
+    ):
+        for clone in held:
+            free.put(clone)
         children.environment["PATH"] = f"{python}{os.pathsep}{children.environment['PATH']}"
         started = [threads.submit(_run, one, free, logs, children) for one in in_turn(experiments)]
-        for future in as_completed(started):
-            outcome = future.result()
-            _record(outcome, logs / "status.csv")
-            yield outcome
+        try:
+            for future in as_completed(started):
+                outcome = future.result()
+                _record(outcome, logs / "status.csv")
+                yield outcome
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)  # what waits its turn must not touch its log any more
+            raise
 
 
 def in_turn(experiments: Sequence[Experiment]) -> list[Experiment]:
@@ -86,34 +95,9 @@ def in_turn(experiments: Sequence[Experiment]) -> list[Experiment]:
 
 
 def _check_committed() -> None:
-    changed = _output("git", "status", "--porcelain", "--", "src", "conf", "dvc.yaml", cwd=Path.cwd())
+    changed = output("git", "status", "--porcelain", "--", "src", "conf", "dvc.yaml", cwd=Path.cwd())
     if changed:
         raise ConfigError(f"uncommitted changes would not reach the clones that run a study. Commit them:\n{changed}")
-
-
-def _clone(number: int) -> Path:
-    """A clone at this commit that shares this repository's cache and the archives that were put here."""
-    here = Path.cwd()
-    home = Path(os.environ.get(WORKERS, Path.home() / ".cache/viad/workers"))
-    folder = home / f"{here.name}-{number}"
-    commit = _output("git", "rev-parse", "HEAD", cwd=here)
-    if not (folder / ".git").is_dir():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _output("git", "clone", "--quiet", "--shared", str(here), str(folder), cwd=here)
-    _output("git", "fetch", "--quiet", "origin", commit, cwd=folder)
-    _output("git", "checkout", "--quiet", "--force", "--detach", commit, cwd=folder)
-    cache = _output(sys.executable, "-m", "dvc", "cache", "dir", cwd=here)
-    _output(sys.executable, "-m", "dvc", "config", "--local", "cache.dir", cache, cwd=folder)
-    archives = folder / "data/archives"
-    if Path("data/archives").is_dir() and not archives.exists():
-        archives.parent.mkdir(exist_ok=True)
-        archives.symlink_to(Path("data/archives").resolve())
-    return folder
-
-
-def _output(*command: str, cwd: Path) -> str:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
 
 
 class _Children:
@@ -126,13 +110,13 @@ class _Children:
         self.running: set[subprocess.Popen[bytes]] = set()
         self.stopped = False
 
-    def wait(self, command: Sequence[str], folder: Path, log: IO[bytes]) -> int:
-        """Run a command in a folder, what it says into a log; its exit status."""
+    def wait(self, command: Sequence[str], clone: Clone, log: IO[bytes]) -> int:
+        """Run a command in a clone, what it says into a log; its exit status."""
         if self.stopped:
             return -signal.SIGTERM
         with subprocess.Popen(  # noqa: S603
-            command, cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True,
+            command, cwd=clone.folder, env=self.environment | clone.environment, stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, start_new_session=True, pass_fds=[clone.lock.fileno()],  # it may outlive us by a kill -9
         ) as process:  # fmt: skip
             self.running.add(process)
             try:
@@ -151,42 +135,37 @@ class _Children:
 @contextmanager
 def _children(jobs: int) -> Iterator[_Children]:
     children = _Children(jobs)
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in ENDS}
     try:
         yield children
     except BaseException:
         children.stop()
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for end, handler in before.items():
+            signal.signal(end, handler)
 
 
-def _run(experiment: Experiment, free: "SimpleQueue[Path]", logs: Path, children: _Children) -> Outcome:
-    """Run one experiment on a free clone and carry it back."""
-    folder, start, log = free.get(), time.perf_counter(), logs / f"{experiment.name}.log"
+def _run(experiment: Experiment, free: "SimpleQueue[Clone]", logs: Path, children: _Children) -> Outcome:
+    """Run one experiment in a free clone and carry it back."""
+    clone, start, log = free.get(), time.perf_counter(), logs / f"{experiment.name}.log"
     settings = [word for override in experiment.overrides for word in ("-S", override)]
     dvc = (sys.executable, "-m", "dvc", "exp")
     try:
         with log.open("wb") as file:
-            _output("git", "checkout", "--quiet", "--force", "HEAD", cwd=folder)
-            _forget(experiment.name, folder)
-            # A run that was killed while writing it leaves half of it, and DVC refuses all later ones.
-            (folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
-            ended = children.wait([*dvc, "run", "--name", experiment.name, *settings], folder, file)
-            if ended == 0:
-                ended = children.wait([*dvc, "push", "--no-cache", "origin", experiment.name], folder, file)
+            try:
+                clone.make_ready(experiment.name)
+                ended = children.wait([*dvc, "run", "--name", experiment.name, *settings], clone, file)
+                if ended == 0:
+                    ended = children.wait([*dvc, "push", "--no-cache", "origin", experiment.name], clone, file)
+            except CloneError as error:
+                file.write(f"error: {error}\n".encode())
+                ended = 1
     finally:
-        free.put(folder)
+        free.put(clone)
     seconds = time.perf_counter() - start
     reason = "" if ended == 0 else _reason(log)
     return Outcome(experiment.name, "done" if ended == 0 else "failed", round(seconds, 1), reason, str(log))
-
-
-def _forget(name: str, folder: Path) -> None:
-    """Drop what an earlier run of this name left in the clone; DVC takes a name once."""
-    for ref in _output("git", "for-each-ref", "--format=%(refname)", "refs/exps", cwd=folder).splitlines():
-        if ref.endswith(f"/{name}"):
-            _output("git", "update-ref", "-d", ref, cwd=folder)
 
 
 def _reason(log: Path) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 PACKAGES = ("anomalib.models", "lightning", "matplotlib.pyplot", "pandas", "scipy.stats", "sklearn.metrics")
+ORPHANED = 2.0  # seconds after which a server notices that nobody needs it any more
 
 # Stands on the PATH as `python`: hands a stage to the server, and is Python itself for all else.
 CLIENT = """#!{python} -IS
@@ -73,7 +74,8 @@ def stage_server(environment: Mapping[str, str], packages: Sequence[str] = PACKA
 
 
 def serve(address: str, packages: Sequence[str]) -> None:
-    """Import the packages, then fork for each that connects; it ends by a kill only."""
+    """Import the packages, then fork for each that connects; it ends by a kill, or when who started it has ended."""
+    parent = os.getppid()
     for name in packages:
         importlib.import_module(name)
     gc.collect()
@@ -82,9 +84,13 @@ def serve(address: str, packages: Sequence[str]) -> None:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(address)
     listening.listen()
+    listening.settimeout(ORPHANED)
     print("ready", flush=True)
-    while True:
-        line, _ = listening.accept()
+    while os.getppid() == parent:
+        try:
+            line, _ = listening.accept()
+        except TimeoutError:
+            continue
         if os.fork() == 0:
             listening.close()
             _answer(line)

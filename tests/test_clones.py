@@ -1,0 +1,111 @@
+"""Clones for experiments: one holder each, one GPU each, made anew where they are broken."""
+
+import shutil
+import subprocess
+
+import pytest
+from dvc.repo import Repo
+
+from viad.clones import GPUS, WORKERS, CloneError, clones, output
+
+WHO = ["-c", "user.name=t", "-c", "user.email=t@t"]
+
+
+def _repository(folder):
+    folder.mkdir(parents=True)
+    output("git", "init", "--quiet", cwd=folder)
+    Repo.init(str(folder)).close()
+    (folder / "params.yaml").write_text("a: 1\n")
+    output("git", "add", "--all", cwd=folder)
+    output("git", *WHO, "commit", "--quiet", "--message", "start", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return _repository(tmp_path_factory.mktemp("made") / "project")
+
+
+@pytest.fixture
+def here(made, tmp_path, monkeypatch):
+    monkeypatch.setenv(WORKERS, str(tmp_path / "workers"))
+    monkeypatch.delenv(GPUS, raising=False)
+    monkeypatch.chdir(made)
+    return made
+
+
+def _names(held):
+    return [clone.folder.name for clone in held]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_clone_has_one_holder():
+    with clones(2) as first, clones(1) as second:
+        assert len({*_names(first), *_names(second)}) == 3
+    with clones(1) as again:
+        assert _names(again) == _names(first)[:1]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_process_that_outlives_its_study_keeps_the_clone():
+    with clones(1) as first:
+        child = subprocess.Popen(["sleep", "60"], pass_fds=[first[0].lock.fileno()])
+    with clones(1) as second:
+        assert _names(second) != _names(first)
+    child.kill()
+    child.wait()
+    with clones(1) as third:
+        assert _names(third) == _names(first)
+
+
+def test_another_checkout_of_the_same_name_has_its_own(here, tmp_path, monkeypatch):
+    with clones(1) as first:
+        pass
+    monkeypatch.chdir(_repository(tmp_path / "project"))
+    with clones(1) as second:
+        assert _names(second) != _names(first)
+        assert output("git", "remote", "get-url", "origin", cwd=second[0].folder) != str(here)
+
+
+@pytest.mark.parametrize("lost", [".git/HEAD", ".git/objects"])
+def test_a_broken_clone_is_made_anew(here, lost):
+    with clones(1) as (clone,):
+        pass
+    path = clone.folder / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (clone.folder / "params.yaml").write_text("a: 2\n")
+    with clones(1) as (clone,):
+        assert (clone.folder / "params.yaml").read_text() == "a: 1\n"
+        cache = output("dvc", "cache", "dir", cwd=clone.folder)
+        assert cache == str(here / ".dvc/cache")
+
+
+@pytest.mark.usefixtures("here")
+def test_each_clone_has_a_gpu_and_shares_it_where_they_are_few(monkeypatch):
+    monkeypatch.setenv(GPUS, "4,GPU-a1")
+    with clones(3) as held:
+        assert [clone.environment for clone in held] == [{GPUS: "4"}, {GPUS: "GPU-a1"}, {GPUS: "4"}]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_clone_is_made_ready():
+    with clones(1) as (clone,):
+        commit = output("git", "rev-parse", "HEAD", cwd=clone.folder)
+        for name in ("mine", "not-mine"):
+            output("git", "update-ref", f"refs/exps/ab/cd/{name}", commit, cwd=clone.folder)
+        (clone.folder / "params.yaml").write_text("a: 2\n")
+        locks = clone.folder / ".dvc/tmp/rwlock"
+        locks.parent.mkdir(exist_ok=True)
+        locks.write_text("{}")
+        clone.make_ready("mine")
+        assert locks.is_file()
+        locks.write_text('{"a":')
+        clone.make_ready("mine")
+        assert not locks.is_file()
+        assert (clone.folder / "params.yaml").read_text() == "a: 1\n"
+        assert output("git", "for-each-ref", "--format=%(refname)", "refs/exps", cwd=clone.folder) == (
+            "refs/exps/ab/cd/not-mine"
+        )
+        (clone.folder / ".git/index.lock").touch()
+        with pytest.raises(CloneError, match=r"index\.lock"):
+            clone.make_ready("mine")
