@@ -11,8 +11,8 @@ from viad.experiments import COLUMNS, SAMPLE, Experiments
 from viad.metrics.image import auroc
 
 PLAIN = {
-    "dataset.name": "elpv", "dataset.code": "", "backbone.name": "lite0", "image_size": 256, "color": "rgb",
-    "aspect": "squash",
+    "dataset.name": "elpv", "dataset.code": "", "backbone.name": "efficientnet_lite0", "image_size": 256,
+    "color": "rgb", "aspect": "squash",
     "center_crop": 1, "settings": "", "protocol": "study", "shift.name": "none", "shift.severity": 0,
     "contamination.ratio": 0,
     "contamination.source": "pool", "supervision.anomalies": 0, "supervision.defects": "all",

@@ -11,7 +11,8 @@ from made import PLAIN, Made
 from viad.comparison import tables
 from viad.comparison.conditions import AXES, BASELINE, SETTING, in_order, in_words, prepared
 from viad.comparison.practice import MARKS, marks
-from viad.comparison.writing import compare, write_comparison
+from viad.comparison.writing import compare, readable, write_comparison
+from viad.errors import DataError
 from viad.experiments import COLUMNS, Experiments
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +147,21 @@ def test_the_best_epoch_on_test_is_played_afterwards_by_category():
     assert row["difference"] > 0
 
 
+def test_epochs_that_validation_chose_are_no_choice_on_test():
+    made = Made()
+    for seed, number in enumerate((2, 3, 4)):
+        chosen = {"training__selection": "validation", "validation__name": "normal"}
+        made.add("simplenet", skill=2, seed=seed, training__epochs=number, **chosen)
+    assert made.compared()["best_on_test"].empty
+
+
+def test_each_category_and_seed_has_a_choice_of_its_own():
+    made = Made()
+    for seed, number in ((1, 2), (1, 4), (2, 8)):  # no seed had three
+        made.add("simplenet", skill=2, seed=seed, epochs=number, training__epochs=number)
+    assert made.compared()["best_on_test"].empty
+
+
 def test_domains_are_measured_by_themselves():
     made = Made()
     made.add("padim", skill=2, categories=("mono",))
@@ -159,13 +175,21 @@ def test_domains_are_measured_by_themselves():
 
 def test_detectors_that_are_not_told_apart_leave_the_choice_to_speed():
     made = Made()
-    made.add("padim", skill=2.4, latency_p50_ms=80.0)
-    made.add("dfm", skill=2.1, latency_p50_ms=10.0)
+    made.add("padim", skill=2.4, latency_p50_ms=10.0)
+    made.add("dfm", skill=2.1, latency_p50_ms=80.0)
     made.add("stfpm", skill=0.1)
     words = made.compared()["recommendations"]["words"].iloc[0]
     assert "Not told from it on these images" in words
     assert "Below it: stfpm" in words
-    assert "Take dfm" in words
+    assert "Take padim: not told from the best, 10 ms an image against 80" in words
+
+
+def test_times_that_differ_by_little_do_not_decide():
+    made = Made()
+    made.add("padim", skill=2.4, latency_p50_ms=45.0)
+    made.add("dfm", skill=2.1, latency_p50_ms=80.0)
+    words = made.compared()["recommendations"]["words"].iloc[0]
+    assert "Take dfm: none of these is clearly quicker, 80 ms an image" in words
 
 
 def test_ranks_need_three_detectors_on_two_sets_and_take_the_complete_part():
@@ -251,6 +275,25 @@ def test_nothing_to_compare_is_said_so(tmp_path):
     assert text.count("Nothing to compare.") == 7
 
 
+def test_a_folder_with_other_files_is_not_replaced(tmp_path):
+    (tmp_path / "mine.txt").write_text("kept")
+    for out in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(DataError, match="exists and is no comparison"):
+            write_comparison(compare(Experiments()), out)
+    assert (tmp_path / "mine.txt").read_text() == "kept"
+    for _ in range(2):  # but an earlier comparison is
+        write_comparison(compare(Experiments()), tmp_path / "out")
+
+
+def test_another_backbone_or_budget_is_said():
+    made = Made()
+    for changes in ({}, {"backbone__name": "resnet18"}, {"training__budget": "paper"}):
+        made.add("padim", skill=2, **changes)
+        made.add("dfm", skill=1, **changes)
+    titles = readable("pareto", made.compared()["pareto"])["where"]
+    assert set(titles) == {"elpv, 256 px", "elpv, 256 px, resnet18", "elpv, 256 px, paper budget"}
+
+
 def test_seeds_are_paired_within_each_category():
     made = Made()
     made.add("padim", skill=2, seed=1)
@@ -307,7 +350,7 @@ def test_plain_runs_are_of_one_backbone_and_budget():
     made.add("dfm", skill=1)
     made.add("padim", skill=9, backbone__name="wide_resnet50_2")
     plain = tables.plain_runs(prepared(made.experiments().table))
-    assert set(plain["backbone.name"]) == {"lite0"}
+    assert set(plain["backbone.name"]) == {"efficientnet_lite0"}
 
 
 def test_a_kind_of_defect_is_compared_in_the_categories_that_have_it():

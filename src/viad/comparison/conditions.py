@@ -22,6 +22,7 @@ WORDS = {
     "settings": "{}",
 }  # fmt: skip
 PLAIN = "plain"
+USUAL = {"backbone.name": "efficientnet_lite0", "training.budget": "small"}  # as by default, on a CPU
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,14 @@ def in_words(setting: Mapping[Any, Any]) -> str:
     if "shift.name" in unlike:
         parts = [f"{part} {setting['shift.severity']}" if part == setting["shift.name"] else part for part in parts]
     return ", ".join(parts) or PLAIN
+
+
+def unusual(setting: Mapping[Any, Any]) -> str:
+    """Backbone and budget where they are not the usual ones, such as ', wide_resnet50_2, paper budget'; else ''."""
+    backbone, budget = (setting.get(column) for column in USUAL)
+    said = [] if backbone in (USUAL["backbone.name"], None, "") else [str(backbone)]
+    said += [] if budget in (USUAL["training.budget"], None, "") else [f"{budget} budget"]
+    return "".join(f", {one}" for one in said)
 
 
 def held(axis: Axis | None = None) -> list[str]:

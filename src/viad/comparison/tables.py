@@ -182,15 +182,18 @@ def _by_category(runs: pd.DataFrame) -> dict[str, dict[int, str]]:
 def best_on_test(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     """What the best of several numbers of epochs, chosen on the test set, gains over the longest run.
 
-    The bad habit is only played here, afterwards, on runs with fixed epochs: for each category and seed the run
-    with the highest test AUROC. `epochs` are the numbers chosen from, and `chosen` what each category took.
+    The bad habit is only played here, afterwards, on runs with fixed epochs: for each category and seed with three
+    numbers or more the run with the highest test AUROC. `epochs` are the numbers chosen from, and `chosen` what each
+    category took.
     """
     axis, rows = AXES["epochs"], []
-    for key, group in _groups(table.dropna(subset=["image_auroc", "training.epochs"]), [*held(axis), "detector"]):
+    fixed = table[table["training.selection"] == "last"].dropna(subset=["image_auroc", "training.epochs"])
+    for key, group in _groups(fixed, [*held(axis), "detector"]):
+        group = group[group.groupby(["category", "seed"])["training.epochs"].transform("nunique") > 2]
+        if group.empty:
+            continue
         numbers = sorted(set(group["training.epochs"]))
         last = group[group["training.epochs"] == numbers[-1]]
-        if len(numbers) < 3:
-            continue
         best = group.loc[group.groupby(["category", "seed"])["image_auroc"].idxmax()]
         found = _difference(best[best["category"].isin(last["category"])], last, scores, key["dataset.name"])
         if found is not None:

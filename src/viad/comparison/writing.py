@@ -8,7 +8,7 @@ import pandas as pd
 
 from viad import markdown
 from viad.atomic import replacing
-from viad.comparison.conditions import AXES, SETTING, in_words, prepared
+from viad.comparison.conditions import AXES, PLAIN, SETTING, in_words, prepared, unusual
 from viad.comparison.practice import MARKS, marks
 from viad.comparison.ranking import ranked
 from viad.comparison.recommendation import recommendations
@@ -22,6 +22,7 @@ from viad.comparison.tables import (
     means,
 )
 from viad.experiments import Experiments
+from viad.folders import check_ours
 
 METRICS = {"image_auroc": "AUROC", "pg2": "PG2", "pb2": "PB2", "aupro_30": "AUPRO"}
 TITLES = {
@@ -29,11 +30,12 @@ TITLES = {
     "means": "Means over categories and seeds",
     "differences": "The best against the others, on the same images",
     "ranks": "Ranks over test sets",
-    "pareto": "Quality against latency and memory",
+    "pareto": "Quality against latency and memory, as measured",
     "effects": "What a condition changes, on the same images",
     "domains": "By source condition of the test images",
     "best_on_test": "What choosing the epochs on the test set gains over the longest run",
 }
+ALL = "comparison.json"  # all tables in one file
 INTERVALS = (
     "Differences are of AUROC, in brackets with 95 % intervals of a paired bootstrap over the test images (1,000 "
     "resamples). A difference whose interval holds 0 is not told from chance. The interval is that of the test images: "
@@ -100,14 +102,18 @@ def write_comparison(tables: dict[str, pd.DataFrame], out: Path) -> str:
     """Write every table as CSV and LaTeX, all as comparison.json, and comparison.md, which is returned.
 
     The Markdown and LaTeX have what a reader wants; CSV and JSON have every column.
+
+    Raises:
+        DataError: `out` holds something that is no comparison.
     """
+    check_ours(out, ALL, "comparison")
     shown = {name: readable(name, tables[name]) for name in TITLES}
     text = _markdown(shown)
     with replacing(out) as aside:
         aside.mkdir()
         (aside / "comparison.md").write_text(text, encoding="utf-8")
         records = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
-        (aside / "comparison.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        (aside / ALL).write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
         for name, table in tables.items():
             table.to_csv(aside / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
         for name, table in shown.items():
@@ -192,12 +198,12 @@ def _level(row: dict[Any, Any]) -> str:
 
 
 def where(row: dict[Any, Any]) -> str:
-    """A setting in words: dataset, size and what is not plain."""
+    """A setting in words: dataset, size and what is not usual or not plain."""
     words = in_words({key: row.get(key, value) for key, value in SETTING.items()})
     size = (
         "" if pd.isna(row.get("image_size")) else f", {row['image_size']} px"
     )  # where sizes are compared, none is held
-    return f"{row['dataset.name']}{size}" + ("" if words == "plain" else f", {words}")
+    return f"{row['dataset.name']}{size}{unusual(row)}" + ("" if words == PLAIN else f", {words}")
 
 
 _READ: dict[str, Any] = {

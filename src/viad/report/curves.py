@@ -6,7 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from viad.comparison.conditions import AXES, SETTING, Axis, as_text, held, in_order, in_words, is_number
+from viad.comparison.conditions import (
+    AXES,
+    PLAIN,
+    SETTING,
+    Axis,
+    as_text,
+    held,
+    in_order,
+    in_words,
+    is_number,
+    unusual,
+)
 from viad.comparison.tables import Scores, defects, interval_of, with_baselines
 
 
@@ -74,7 +85,8 @@ def _title(setting: dict[str, Any], axis: Axis, defect: str) -> str:
         parts.append(" ".join(str(setting[column]) for column in axis.together))
     if axis.column != "image_size":
         parts.append(f"{setting['image_size']} px")
-    return ", ".join(parts) + ("" if words == "plain" else f", {words}") + (f": {defect} defects" if defect else "")
+    said = ", ".join(parts) + unusual(setting) + ("" if words == PLAIN else f", {words}")
+    return said + (f": {defect} defects" if defect else "")
 
 
 def _plain(axis: Axis) -> dict[str, Any]:

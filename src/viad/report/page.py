@@ -12,6 +12,7 @@ import numpy as np
 
 from viad.atomic import replacing
 from viad.errors import DataError
+from viad.folders import check_ours
 
 STATIC = Path(__file__).parent / "static"
 KEYS = (
@@ -78,9 +79,7 @@ def _check(contents: Mapping[str, Any], out: Path, pictures: Path | None) -> Non
     absent = [key for key in KEYS if key not in contents]
     if absent:
         raise DataError(f"the report's contents lack {', '.join(absent)}. Give each; an empty list is enough.")
-    # `out` is replaced as a whole, so nobody's other files may lie there.
-    if out.exists() and not (out / "data.js").is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is no report. Choose a new folder.")
+    check_ours(out, "data.js", "report")
     named = [one[kind] for gallery in contents["galleries"] for one in gallery["images"] for kind in ("image", "map")]
     for name in named:
         if not name.startswith("pictures/") or pictures is None or not (pictures / name[len("pictures/") :]).is_file():
