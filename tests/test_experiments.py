@@ -11,6 +11,7 @@ import yaml
 import many_experiments
 from viad import results
 from viad.experiments import SAMPLE, Experiments, from_dvc, joined
+from viad.renaming import rename_all
 
 ROOT = Path(__file__).parents[1]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -94,6 +95,47 @@ def test_other_settings_are_another_experiment(here):
     changed = table[table["settings"] != ""]
     assert set(changed["settings"]) == {"threshold.false_alarm_rate=0.1"}
     assert set(changed["experiment"]) == {"patchcore-elpv-128-threshold.false_alarm_rate_0.1-s3341"}
+
+
+def _git(*command):
+    import subprocess
+
+    who = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    done = subprocess.run(["git", *who, *command], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _experiment_refs():
+    return _git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+
+
+@pytest.mark.usefixtures("here")
+def test_random_names_become_ones_that_say_what_was_run():
+    (ref,) = [ref for ref in _experiment_refs() if "/padim-256-none0-0-" in ref]
+    random = f"{ref.rpartition('/')[0]}/tangy-mugs"
+    twin = f"{ref.rpartition('/')[0]}/lucky-sail"
+    for name in (random, twin):
+        _git("update-ref", name, _git("rev-parse", ref))
+    renamed = rename_all()
+    assert set(renamed) == {"tangy-mugs", "lucky-sail"}
+    assert set(renamed.values()) == {"padim-elpv-256-s3341", "padim-elpv-256-s3341-2"}
+    assert rename_all() == {}
+    assert {ref.rpartition("/")[2] for ref in _experiment_refs()} > {"padim-elpv-256-s3341", "padim-elpv-256-s3341-2"}
+
+
+@pytest.mark.parametrize(("seed", "there"), [(3341, True), (7, False)])
+def test_a_commit_counts_if_its_results_are_of_its_params(here, seed, there):
+    (ref,) = [ref for ref in _experiment_refs() if "/padim-256-none0-0-" in ref]
+    lock = yaml.safe_load(_git("show", f"{ref}:dvc.lock"))
+    lock["stages"]["evaluate"]["params"] = {"params.yaml": {"seed": 3341, "model.name": "padim"}}
+    lock["stages"]["train@tile"] = {"params": {"params.yaml": {"seed": 1}}}  # of another dataset, long ago
+    params = yaml.safe_load(_git("show", f"{ref}:params.yaml")) | {"seed": seed, "image_size": 300}
+    (here / "dvc.lock").write_text(yaml.safe_dump(lock))
+    (here / "params.yaml").write_text(yaml.safe_dump(params))
+    (here / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"evaluate": {"cmd": "true"}, "train": {"cmd": "true"}}}))
+    _git("add", "dvc.lock", "params.yaml", "dvc.yaml")
+    _git("commit", "--quiet", "--message", "run")
+    assert (f"padim-elpv-300-s{seed}" in set(from_dvc().table["experiment"])) is there
 
 
 @pytest.mark.usefixtures("here")

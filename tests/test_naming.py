@@ -18,6 +18,12 @@ def test_default_and_conditions():
     assert experiment_name(changed) == "patchcore-elpv-256-noise3-gray1-noise0.1-s3341"
 
 
+def test_the_budget_is_said_where_it_is_not_that_of_a_machine_without_a_gpu():
+    names = {experiment_name(BASE | {"budget": budget}) for budget in ("auto", "small")}
+    assert names == {experiment_name(BASE)}
+    assert experiment_name(BASE | {"budget": "paper"}) == "patchcore-elpv-256-paper-s3341"
+
+
 def test_numbers_stand_as_in_params_yaml():
     table = {"image_size": 256.0, "seed": 3341.0, "contamination.ratio": 0.0}  # as DVC's table has them
     assert experiment_name(BASE | table) == experiment_name(BASE)

@@ -6,13 +6,16 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from viad.errors import ConfigError
 from viad.pool import in_turn
-from viad.studies import EDITIONS, Experiment, estimate, plan, read_study
+from viad.splits import assign_splits
+from viad.stages.contaminate import Pool
+from viad.studies import EDITIONS, Experiment, _listed, estimate, plan, read_study
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("*.yaml"))
@@ -35,6 +38,41 @@ def test_every_study_composes_and_names_its_experiments(name, edition, monkeypat
         assert len(experiment.name) > 10
 
 
+def _rows(counts, doubtful):
+    """Rows of a category with as many images as published; a pool's are of the doubtful kinds where there are some."""
+    rows = []
+    for split, numbers in counts.items():
+        for label, number in enumerate(numbers):
+            kinds = doubtful if split == "pool" and doubtful else ["defect"]
+            for i in range(number):
+                row = {"split": "" if split == "all" else split, "label": label, "group": ""}
+                rows.append(row | {"defect": kinds[i % len(kinds)] if label else "", "sample": f"{split}{label}{i}"})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_the_anomalies_that_a_study_wants_are_there(name, edition, monkeypatch):
+    """Too many would fail its experiments; as the counts that datasets publish tell, where they do."""
+    monkeypatch.chdir(ROOT)
+    for grid in read_study(name, edition):
+        ratios = _listed(grid.get("contamination.ratio", 0))
+        labels = [number for number in _listed(grid.get("supervision.anomalies", 0)) if number != "all"]
+        for dataset in _listed(grid.get("dataset", "elpv")):
+            conf = yaml.safe_load((ROOT / f"conf/dataset/{dataset}.yaml").read_text())
+            for category, counts in (conf["counts"] or {}).items():
+                published = counts[0] if isinstance(counts, list) else counts  # the smallest archive there is
+                samples = _rows(published, conf["natural_noise"])
+                samples["split"] = assign_splits(samples, "study", conf["split"], category)
+                pool = Pool(
+                    samples[samples["split"] == "pool"], natural_noise=conf["natural_noise"], pool_defects=[],
+                    val_share=conf["split"]["val_anomalies"], rng=np.random.default_rng(0),
+                )  # fmt: skip
+                wanted = {"ratio": max(ratios), "source": grid.get("contamination.source", "pool")}
+                pool.contamination(wanted, int((samples["split"] == "train").sum()))
+                pool.labelled(max(labels, default=0))
+
+
 def test_a_plan_is_all_combinations_each_once(monkeypatch):
     monkeypatch.chdir(ROOT)
     grids = [{"model": ["patchcore", "padim"], "seed": [1, 2]}, {"model": "padim", "seed": 2}]
@@ -53,15 +91,29 @@ def test_an_unknown_study_edition_or_override_is_an_error(monkeypatch):
         plan([{"model": "nosuch"}])
 
 
+def _made(name, **conditions):
+    return Experiment(name, (), conditions, ("mono", "poly"))
+
+
 def test_the_estimate_comes_from_measured_runs():
-    measured = pd.DataFrame({"model.name": ["padim"] * 2, "training.train_seconds": [20.0, 40.0]})
-    experiments = [Experiment("a", ("model=padim",)), Experiment("b", ("model=msflow",))]
-    assert estimate(experiments, measured, 2).startswith("about 2 minutes with 2 at once (1 of them not measured)")
-    assert "no estimate" in estimate(experiments[1:], measured, 1)
+    one = {"model.name": "padim", "dataset.name": "elpv", "backbone.name": "a", "image_size": 256}
+    measured = pd.DataFrame([one | {"category": category} for category in ("mono", "poly", "mono")])
+    measured = measured.assign(**{"training.train_seconds": [20.0, 40.0, 60.0], "training.budget": "small"})
+    padim, msflow = (_made(name, **one | {"model.name": name, "budget": "small"}) for name in ("padim", "msflow"))
+    # Twice 40 s of training for either category, and 30 s for each besides.
+    assert estimate([padim], measured, 1).startswith("about 4 minutes with 1 at once, and 40 MB")
+    assert estimate([padim, msflow], measured, 2).startswith("about 4 minutes with 2 at once (1 of them unlike any")
+    assert "no estimate" in estimate([msflow], measured, 1)
+    paper = _made("paper", **one | {"budget": "paper"})
+    assert "no estimate" in estimate([paper], measured, 1)
+    larger = measured.assign(image_size=512)
+    assert "about 4 minutes" in estimate([padim], larger, 1)
+    both = pd.concat([measured, larger.assign(**{"training.train_seconds": 900.0})])
+    assert "about 4 minutes" in estimate([padim], both, 1)
 
 
 def test_datasets_take_turns():
-    planned = [Experiment(name, (f"dataset={name[0]}",)) for name in ("a1", "a2", "a3", "b1", "b2")]
+    planned = [_made(name, **{"dataset.name": name[0]}) for name in ("a1", "a2", "a3", "b1", "b2")]
     assert [one.name for one in in_turn(planned)] == ["a1", "b1", "a2", "b2", "a3"]
 
 

@@ -77,7 +77,7 @@ def _params(arguments: Namespace) -> int:
 
 
 def _name(_: Namespace) -> int:
-    from viad.naming import rename_all
+    from viad.renaming import rename_all
 
     for old, new in rename_all().items():
         print(f"{old} -> {new}")
@@ -112,7 +112,7 @@ def _import(arguments: Namespace) -> int:
 def _study(arguments: Namespace) -> int:
     """Run what a study lacks; 1 if an experiment failed."""
     from viad.pool import existing, run_all
-    from viad.results import kept
+    from viad.results import known
     from viad.studies import FOLDER, estimate, plan, read_study
 
     name, jobs = arguments.name, arguments.jobs
@@ -121,7 +121,7 @@ def _study(arguments: Namespace) -> int:
     missing = [one for one in experiments if one.name not in there]
     for one in experiments:
         print(f"{'there  ' if one.name in there else 'to run '} {one.name}")
-    print(f"{len(experiments)} experiments, {len(missing)} to run: {estimate(missing, kept().table, jobs)}")
+    print(f"{len(experiments)} experiments, {len(missing)} to run: {estimate(missing, known().table, jobs)}")
     if arguments.dry_run or not missing:
         return 0
     failed = 0
@@ -148,7 +148,7 @@ def _report(arguments: Namespace) -> int:
 
     experiments = known()
     if unknown := sorted(set(arguments.gallery) - set(experiments.revisions)):
-        raise ConfigError(f"--gallery {unknown[0]}: DVC has no such experiment here; `dvc exp show` lists them.")
+        raise ConfigError(f"--gallery {unknown[0]}: DVC has no such experiment here. Take one of the page's table.")
     with TemporaryDirectory() as folder:
         pictures = Path(folder)
         write_page(contents(experiments, arguments.gallery, pictures), arguments.out, pictures)

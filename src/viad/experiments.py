@@ -80,7 +80,7 @@ def joined(older: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame:
 
 
 def from_dvc() -> Experiments:
-    """All experiments that DVC knows here, and the last commit's own run.
+    """All experiments that DVC knows here, and the last commit's own run unless its params were changed after it.
 
     A later run of an experiment takes the place of an earlier one with the same conditions.
     """
@@ -94,6 +94,8 @@ def from_dvc() -> Experiments:
         revisions = ["HEAD", *(sha for experiments in listed.values() for _, sha in experiments)]
         for revision in sorted(revisions, key=lambda revision: repo.scm.resolve_commit(revision).commit_time):
             files = Revision(repo, revision)
+            if revision == "HEAD" and not _reproduced(files):
+                continue
             for row in _rows(files):
                 key = (row["dataset.name"], row["category"])
                 found[row["experiment"], row["category"]] = row
@@ -104,23 +106,53 @@ def from_dvc() -> Experiments:
     return Experiments(table, {key: _wide(tables) for key, tables in scores.items()}, when)
 
 
-def _rows(files: Revision) -> Iterator[dict[str, Any]]:
-    """A row for each category of an experiment; none if it has no metrics or DVC has lost them."""
-    params = files.yaml("params.yaml") or {"dataset": {"name": "", "categories": []}}
-    dataset = params["dataset"]["name"]
+def _reproduced(files: Revision) -> bool:
+    """Whether a commit's results are of its params, which can be changed and committed without a run."""
+    params, lock = files.yaml("params.yaml") or {}, files.yaml("dvc.lock") or {}
+    stages = (files.yaml("dvc.yaml") or {}).get("stages", {})
+    categories = lookup(params, "dataset.categories") or []
+    for name, stage in lock.get("stages", {}).items():
+        base, _, category = name.partition("@")
+        if base not in stages or (category and category not in categories):
+            continue  # DVC keeps what it knows of other datasets and of stages that are gone
+        used = stage.get("params", {}).get("params.yaml", {})
+        if any(lookup(params, key) != value for key, value in used.items()):
+            return False
+    return True
+
+
+def described(files: Revision) -> dict[str, Any] | None:
+    """The conditions of a revision by dotted key, and its name as `experiment`; None if it is none of ours."""
+    params = files.yaml("params.yaml") or {}
+    if lookup(params, "model.name") is None:
+        return None
     flat = {key: lookup(params, key) for key in CONDITIONS} | {"settings": changed_settings(params, files.yaml)}
     flat |= {key: default for key, default in DEFAULTS.items() if flat[key] is None}
     defects = flat["supervision.defects"] or []
-    name = experiment_name(flat | {"supervision.defects": defects})
-    flat["supervision.defects"] = "+".join(defects) or "all"
+    said = flat | {"supervision.defects": defects, "budget": _budget(files, params) or flat["budget"]}
     flat |= {f"practice.{key}": lookup(params, f"model.practice.{key}") for key in PRACTICE}
+    return {"experiment": experiment_name(said), **flat, "supervision.defects": "+".join(defects) or "all"}
+
+
+def _budget(files: Revision, params: dict[str, Any]) -> str | None:
+    """The budget that training used: `auto` leaves it to the machine."""
+    dataset = params["dataset"]
+    made = (files.json(f"metrics/{dataset['name']}/training/{category}.json") for category in dataset["categories"])
+    return next((str(one["budget"]) for one in made if one is not None), None)
+
+
+def _rows(files: Revision) -> Iterator[dict[str, Any]]:
+    """A row for each category of an experiment; none if it has no metrics or DVC has lost them."""
+    if (conditions := described(files)) is None:
+        return
+    dataset = conditions["dataset.name"]
     audit = files.json(f"metrics/{dataset}/audit.json") or {}
-    for category in params["dataset"]["categories"]:
+    for category in files.yaml("params.yaml")["dataset"]["categories"]:
         parts = [files.json(f"metrics/{dataset}/{part}{category}.json") for part in ("", "training/", "cost/")]
         if any(part is None for part in parts):
             continue
         quality, training, cost = parts
-        row = {"experiment": name, "category": category, **flat} | {metric: quality.get(metric) for metric in PLAIN}
+        row = {**conditions, "category": category} | {metric: quality.get(metric) for metric in PLAIN}
         for metric in WITH_INTERVALS:
             row[metric] = quality.get(metric)
             row[f"{metric}_low"], row[f"{metric}_high"] = quality["intervals"].get(metric, (None, None))

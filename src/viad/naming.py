@@ -27,16 +27,21 @@ NOTED: tuple[tuple[str, Any, str], ...] = (
     ("settings", "", "{}"),  # what is not as in conf/, as viad.settings says it
 )
 
+SMALL = "small"  # what the default budget comes to without a GPU: names say the other one
+
 
 def experiment_name(params: Mapping[str, Any]) -> str:
-    """The name for an experiment with these parameters, by dotted key; absent ones count as default."""
+    """The name for an experiment with these parameters, by dotted key; absent ones count as default.
+
+    Give as `budget` the one that was used, where it is known, so that a run on a GPU has another name than one without.
+    """
     parts = [_plain(params[key]) for key in ("model.name", "dataset.name", "image_size")]
     shift = params.get("shift.name", "none")
     if shift != "none":
         parts.append(f"{shift}{_plain(params.get('shift.severity', ''))}")
     for key, default, form in NOTED:
         value = params.get(key, default)
-        if value != default and str(value) != str(default):  # DVC's table gives a list as text
+        if value != default and (key, value) != ("budget", SMALL):
             parts.append(form.format(_plain(value)))
     parts.append(f"s{_plain(params['seed'])}")
     # Git allows neither blanks nor colons in a ref.
@@ -44,36 +49,5 @@ def experiment_name(params: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value as written in params.yaml: DVC's table gives 256 as 256.0."""
+    """A value as written in params.yaml: a table gives 256 as 256.0."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def rename_all() -> dict[str, str]:
-    """Rename every experiment that bears a random name; return the new names by the old ones.
-
-    Two experiments that differ in nothing a name holds are told apart by a number.
-    """
-    from dvc.api import exp_show
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        rows = [row for row in exp_show() if row.get("Experiment")]
-        taken = {row["Experiment"] for row in rows}
-        renamed = {}
-        for row in rows:
-            old = row["Experiment"]
-            if not RANDOM.fullmatch(old) or row.get("model.name") is None:
-                continue
-            new = _free(experiment_name(row), taken)
-            repo.experiments.rename(new_name=new, exp_name=old)
-            taken.add(new)
-            renamed[old] = new
-    return renamed
-
-
-def _free(name: str, taken: set[str]) -> str:
-    number, candidate = 1, name
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}-{number}"
-    return candidate

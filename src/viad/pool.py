@@ -90,7 +90,7 @@ def in_turn(experiments: Sequence[Experiment]) -> list[Experiment]:
     """Experiments with datasets taking turns: those of one dataset that start together would all make its images."""
     groups: dict[str, list[Experiment]] = {}
     for one in experiments:
-        groups.setdefault(next((key for key in one.overrides if key.startswith("dataset=")), ""), []).append(one)
+        groups.setdefault(one.conditions["dataset.name"], []).append(one)
     return [one for turn in itertools.zip_longest(*groups.values()) for one in turn if one is not None]
 
 

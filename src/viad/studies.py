@@ -25,16 +25,22 @@ from viad.settings import changed_settings
 CONF = Path("conf/study")
 FOLDER = Path("studies")  # logs and status by study; not in git
 EDITIONS = ("small", "paper")
-OVERHEAD = 60  # seconds of an experiment beside its training and prediction, measured on two cores
-MEGABYTES = 40  # that an experiment of the default size adds to the cache
+# Of an experiment beside its training, for each category: seconds (prediction may take as long as training, on top),
+# and what the cache grows by at the default size.
+OVERHEAD, MEGABYTES = 30, 20
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment of a study."""
+    """One experiment of a study.
+
+    overrides: KEY=VALUE each. conditions: by dotted key, as composed. categories: of its dataset.
+    """
 
     name: str
-    overrides: tuple[str, ...]  # KEY=VALUE each
+    overrides: tuple[str, ...]
+    conditions: Mapping[str, Any]
+    categories: tuple[str, ...]
 
 
 def read_study(name: str, edition: str) -> list[dict[str, Any]]:
@@ -79,9 +85,7 @@ def states(name: str, planned: Sequence[str], done: Collection[str]) -> list[dic
         planned: its experiments.
         done: all experiments whose results are known.
     """
-    status = FOLDER / name / "status.csv"
-    kept = pd.read_csv(status, keep_default_na=False) if status.is_file() else pd.DataFrame(columns=["experiment"])
-    last = {str(row["experiment"]): row for row in kept.to_dict("records")}
+    last = _status(name)
     found = []
     for one in planned:
         failed = one not in done and one in last and last[one]["result"] == "failed"
@@ -89,6 +93,18 @@ def states(name: str, planned: Sequence[str], done: Collection[str]) -> list[dic
         why = {key: str(last[one][key]) if failed else "" for key in ("reason", "log")}
         found.append({"experiment": one, "state": state, **why})
     return found
+
+
+def attempted(name: str) -> set[str]:
+    """The experiments that were run for a study here, whatever became of them."""
+    return set(_status(name))
+
+
+def _status(name: str) -> dict[str, dict[Any, Any]]:
+    """The last row of each experiment in a study's status.csv."""
+    path = FOLDER / name / "status.csv"
+    rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.is_file() else []
+    return {str(row["experiment"]): row for row in rows}
 
 
 def plan(grids: Iterable[Mapping[str, Any]]) -> list[Experiment]:
@@ -99,8 +115,8 @@ def plan(grids: Iterable[Mapping[str, Any]]) -> list[Experiment]:
     """
     found: dict[str, Experiment] = {}
     for overrides in itertools.chain.from_iterable(map(_combinations, grids)):
-        name = _name(overrides)
-        found.setdefault(name, Experiment(name, tuple(overrides)))
+        one = _composed_with(overrides)
+        found.setdefault(one.name, one)
     return list(found.values())
 
 
@@ -113,8 +129,8 @@ def _listed(values: Any) -> list[Any]:
     return values if isinstance(values, list) else [values]
 
 
-def _name(overrides: Sequence[str]) -> str:
-    """The name of an experiment: its groups are composed, and the other values put into what they compose to."""
+def _composed_with(overrides: Sequence[str]) -> Experiment:
+    """An experiment: its groups are composed, and the other values put into what they compose to."""
     chosen = [one for one in overrides if (CONF.parent / one.partition("=")[0]).is_dir()]
     params = copy.deepcopy(_composed(str(Path.cwd()), tuple(chosen)))
     for override in overrides:
@@ -122,7 +138,9 @@ def _name(overrides: Sequence[str]) -> str:
             _put(params, override)
     flat = {key: lookup(params, key) for key in CONDITIONS}
     flat["settings"] = changed_settings(params, partial(_read_conf, Path.cwd()))
-    return experiment_name({key: value for key, value in flat.items() if value is not None})
+    conditions = {key: value for key, value in flat.items() if value is not None}
+    categories = tuple(lookup(params, "dataset.categories"))
+    return Experiment(experiment_name(conditions), tuple(overrides), conditions, categories)
 
 
 def _put(params: dict[str, Any], override: str) -> None:
@@ -157,19 +175,33 @@ def estimate(experiments: Sequence[Experiment], measured: pd.DataFrame, jobs: in
         measured: the table of collected experiments.
         jobs: how many run at once.
     """
-    seconds = (
-        measured.groupby(["model.name"])["training.train_seconds"].mean() if len(measured) else pd.Series(dtype=float)
+    trained = [seconds for one in experiments if (seconds := _train_seconds(one, measured)) is not None]
+    if not trained:
+        return "none like these was measured yet, so there is no estimate of time"
+    categories = sum(len(one.categories) for one in experiments)
+    seconds = 2 * sum(trained) / len(trained) * len(experiments) + OVERHEAD * categories
+    unlike = len(experiments) - len(trained)
+    unmeasured = f" ({unlike} of them unlike any that was measured)" if unlike else ""
+    return (
+        f"about {seconds / max(jobs, 1) / 60:.0f} minutes with {jobs} at once{unmeasured}, "
+        f"and {MEGABYTES * categories} MB of cache"
     )
-    known = [_model(one) for one in experiments if _model(one) in seconds.index]
-    if not known:
-        return "no such model was measured yet, so there is no estimate of time"
-    each = sum(2 * float(seconds[model]) + OVERHEAD for model in known) / len(known)
-    minutes = each * len(experiments) / max(jobs, 1) / 60
-    unmeasured = f" ({len(experiments) - len(known)} of them not measured)" if len(known) < len(experiments) else ""
-    disk = MEGABYTES * len(experiments)
-    return f"about {minutes:.0f} minutes with {jobs} at once{unmeasured}, and {disk} MB of cache"
 
 
-def _model(experiment: Experiment) -> str:
-    chosen = [one.removeprefix("model=") for one in experiment.overrides if one.startswith("model=")]
-    return chosen[0] if chosen else "patchcore"
+LIKE = ("model.name", "dataset.name", "backbone.name")  # what runs share whose training takes about as long
+
+
+def _train_seconds(one: Experiment, measured: pd.DataFrame) -> float | None:
+    """Mean training time of the same model on the same data under the same budget, at the same size if there is one.
+
+    `auto` is whatever the measured runs used.
+    """
+    like = measured
+    for key in LIKE:
+        like = like[like[key] == one.conditions.get(key)]
+    if one.conditions["budget"] != "auto":
+        like = like[like["training.budget"] == one.conditions["budget"]]
+    same_size = like[like["image_size"].astype(str) == str(one.conditions["image_size"])]
+    like = same_size if len(same_size) else like
+    by_category = like.groupby("category")["training.train_seconds"].mean()
+    return float(by_category.sum()) if len(by_category) else None

@@ -17,7 +17,7 @@ from viad.report.cards import dataset_cards, model_cards
 from viad.report.curves import curves
 from viad.report.diagram import critical_difference_diagram
 from viad.report.pictures import chosen, galleries
-from viad.studies import plan, read_question, read_shows, read_study, states, study_names
+from viad.studies import attempted, plan, read_question, read_shows, read_study, states, study_names
 
 ANSWERS = 8  # that the page begins with
 COLUMNS = {  # of the page's table of experiments: column of the table of results
@@ -129,8 +129,20 @@ def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _planned(name: str, table: pd.DataFrame) -> list[str]:
+    """The experiments of a study's small edition, and of the paper's if there is a run or a failure that may be its."""
+    editions = ["small"]
+    if (table["training.budget"] == "paper").any() or not attempted(name) <= set(_names(name, "small")):
+        editions.append("paper")
+    return list(dict.fromkeys(one for edition in editions for one in _names(name, edition)))
+
+
+def _names(name: str, edition: str) -> list[str]:
+    return [one.name for one in plan(read_study(name, edition))]
+
+
 def _study(name: str, table: pd.DataFrame, experiments: Experiments) -> dict[str, Any]:
-    planned = [one.name for one in plan(read_study(name, "small"))]
+    planned = _planned(name, table)
     mine = table[table["experiment"].isin(planned)]
     tables = [shown(mine, experiments.scores, what) for what in read_shows(name)]
     drawn = [one for what in read_shows(name) if what in AXES for one in curves(mine, experiments.scores, what)]

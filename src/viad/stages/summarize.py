@@ -46,9 +46,10 @@ def main() -> None:
     worst = min((q["image_auroc"] for q in quality if "image_auroc" in q), default=None)
     summary["image_auroc_worst_category"] = None if worst is None else round(worst, 6)
     write_json({name: value for name, value in summary.items() if value is not None}, Path("metrics/summary.json"))
-    with replacing(TABLE) as aside:
-        aside.write_text(results_table(_title(params), dict(zip(categories, quality, strict=True))), encoding="utf-8")
     training = [_read(metrics / "training" / f"{category}.json") for category in categories]
+    title = _title(params | {"budget": training[0]["budget"]})
+    with replacing(TABLE) as aside:
+        aside.write_text(results_table(title, dict(zip(categories, quality, strict=True))), encoding="utf-8")
     cost = {
         "train_seconds": round(sum(t["train_seconds"] for t in training), 3),
         "budget_used": training[0]["budget"],
