@@ -616,6 +616,9 @@ def test_the_difference_follows_the_chosen_experiments(page, report):
         page.choose("#difference-b", b)
         expected = expected_differences(report[1], a, b)
         page.until(f"JSON.stringify({plot}.data.map(t => t.x)) === JSON.stringify(arguments[0])", expected)
+    assert "Not alike: condition (A plain, B brightness 3)." in page.one("#difference .note").text
+    page.choose("#difference-b", "patchcore-elpv-256-s3341")
+    assert "Not alike" not in page.one("#difference .note").text
     offered = page.texts("#difference-b option")
     assert "padim-elpv-256-s3341" in offered
     assert not [name for name in offered if "synthetic" in name or name == "devnet-elpv-256-s3341"]

@@ -35,6 +35,7 @@ TITLES = {
     "domains": "By source condition of the test images",
     "best_on_test": "What choosing the epochs on the test set gains over the longest run",
 }
+BY_DEFECT = ("input_size", "seen_defects")  # axes that ask about kinds of defect
 ALL = "comparison.json"  # all tables in one file
 INTERVALS = (
     "Differences are of AUROC, in brackets with 95 % intervals of a paired bootstrap over the test images (1,000 "
@@ -48,7 +49,7 @@ def compare(experiments: Experiments) -> dict[str, pd.DataFrame]:
     table, scores = marked(experiments), experiments.scores
     averages, apart = means(table), differences(table, scores)
     advice = recommendations(table, averages, apart)
-    changed = [effects(table, scores, name, by_defect=name == "input_size") for name in AXES]
+    changed = [effects(table, scores, name, by_defect=name in BY_DEFECT) for name in AXES]
     return {
         "experiments": table,
         "recommendations": pd.DataFrame([vars(one) for one in advice], columns=["question", "words", "experiments"]),
@@ -77,7 +78,7 @@ def shown(table: pd.DataFrame, scores: Scores, what: str) -> tuple[str, pd.DataF
         what: its name.
     """
     if what in AXES:
-        return TITLES["effects"], readable("effects", effects(table, scores, what, by_defect=what == "input_size"))
+        return TITLES["effects"], readable("effects", effects(table, scores, what, by_defect=what in BY_DEFECT))
     made = {
         "means": lambda: means(table),
         "ranks": lambda: rank_table(table),

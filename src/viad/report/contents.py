@@ -22,8 +22,9 @@ from viad.studies import attempted, plan, read_question, read_shows, read_study,
 ANSWERS = 8  # that the page begins with
 COLUMNS = {  # of the page's table of experiments: column of the table of results
     "experiment": "experiment", "category": "category", "dataset": "dataset.name", "model": "model.name",
-    "learning_type": "training.learning_type", "backbone": "backbone.name", "image_size": "image_size",
-    "condition": "condition", "seed": "seed", "auroc": "image_auroc", "auroc_low": "image_auroc_low",
+    "learning_type": "training.learning_type", "backbone": "backbone.name", "budget": "training.budget",
+    "image_size": "image_size", "condition": "condition", "seed": "seed",
+    "auroc": "image_auroc", "auroc_low": "image_auroc_low",
     "auroc_high": "image_auroc_high", "pg2": "pg2", "pg2_low": "pg2_low", "pg2_high": "pg2_high", "pb2": "pb2",
     "pb2_low": "pb2_low", "pb2_high": "pb2_high", "pixel_auroc": "pixel_auroc", "aupro": "aupro_30",
     "false_alarm_rate": "false_alarm_rate", "miss_rate": "miss_rate", "latency_ms": "latency_p50_ms",

@@ -3,6 +3,7 @@
 
 const Difference = (() => {
   const METRICS = { auroc: "AUROC", pg2: "PG2", pb2: "PB2" };
+  const HELD = { backbone: "backbone", budget: "budget", image_size: "input size", condition: "condition", seed: "seed" };
   const LEAST = 3; // spokes that make a radar
   const chosen = { a: null, b: null, form: "bars" };
   let figure, boxB, said, marks;
@@ -48,12 +49,19 @@ const Difference = (() => {
     figure.redraw();
     const pairs = Choices.common(chosen.a, chosen.b);
     const better = pairs.filter(([a, b]) => b.auroc > a.auroc).length;
-    said.textContent = `B has the higher AUROC on ${better} of ${pairs.length} ${pairs.length === 1 ? "category" : "categories"}. These differences have no intervals; for pairs with intervals see above.`;
+    said.textContent = `B has the higher AUROC on ${better} of ${pairs.length} ${pairs.length === 1 ? "category" : "categories"}. These differences have no intervals; for pairs with intervals see above.${unlike(pairs[0])}`;
     const badges = (letter, name) => {
       const found = Choices.badges(name);
       return found ? [`${letter}: `, found, " "] : [];
     };
     marks.replaceChildren(...badges("A", chosen.a), ...badges("B", chosen.b));
+  }
+
+  /** What the two differ in beside the detector, which a fair comparison holds. */
+  function unlike([a, b]) {
+    const found = Object.entries(HELD).filter(([field]) => a[field] !== b[field]);
+    const words = found.map(([field, word]) => `${word} (A ${a[field]}, B ${b[field]})`);
+    return words.length ? ` Not alike: ${words.join(", ")}.` : "";
   }
 
   /** [place, metric, difference] of all that can be compared. */
