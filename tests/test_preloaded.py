@@ -111,6 +111,17 @@ def test_other_scripts_and_a_server_that_is_gone_are_left_to_python(clone):
     assert subprocess.check_output([kept, "src/stage.py"], cwd=clone) == b"by itself\n"
 
 
+def test_a_path_with_blanks(clone, monkeypatch, tmp_path):
+    blank = tmp_path / "an environment/python"
+    blank.parent.mkdir()
+    blank.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(blank))
+    with stage_server(os.environ, ["json"]) as folder:
+        out, _ = (process := _run(folder, clone, "resize", "0")).communicate()
+    assert out.startswith("resize its own environment")
+    assert process.returncode == 0
+
+
 def test_what_cannot_be_imported_is_an_error():
     with pytest.raises(ImportError, match="no_such_package"), stage_server(os.environ, ["no_such_package"]):
         pass

@@ -25,7 +25,10 @@ PACKAGES = ("anomalib.models", "lightning", "matplotlib.pyplot", "pandas", "scip
 ORPHANED = 2.0  # seconds after which a server notices that nobody needs it any more
 
 # Stands on the PATH as `python`: hands a stage to the server, and is Python itself for all else.
-CLIENT = """#!{python} -IS
+# The shell starts it, as a #! takes no path with blanks; for Python its two lines are a string.
+CLIENT = """#!/bin/sh
+'''exec' "{python}" -IS "$0" "$@"
+' '''
 import json, os, socket, sys
 line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 try:
