@@ -136,6 +136,7 @@ def shift(tables: Tables, scores: Scores) -> tuple[str, str]:
     lost = count(effects)
     alarms = _alarms(tables["experiments"])
     tiles = natural[natural["dataset.name"].isin(list(TRAINED_ON))]
+    tiles = tiles.sort_values(["dataset.name", "detector", "domain"], ascending=[False, True, True])
     unseen = unseen_above_seen(tables["experiments"], scores)
     taken = count(of(unseen, trained_on="some exposures"))
     result = both(verdict(lost.below, lost.above, lost.total), verdict(taken.above, taken.below, taken.total))
