@@ -100,16 +100,16 @@ def test_the_estimate_comes_from_measured_runs():
     measured = pd.DataFrame([one | {"category": category} for category in ("mono", "poly", "mono")])
     measured = measured.assign(**{"training.train_seconds": [20.0, 40.0, 60.0], "training.budget": "small"})
     padim, msflow = (_made(name, **one | {"model.name": name, "budget": "small"}) for name in ("padim", "msflow"))
-    # Twice 40 s of training for either category, and 30 s for each besides.
-    assert estimate([padim], measured, 1).startswith("about 4 minutes with 1 at once, and 40 MB")
-    assert estimate([padim, msflow], measured, 2).startswith("about 4 minutes with 2 at once (1 of them unlike any")
+    # 40 s of training for either category, and 45 s for each besides.
+    assert estimate([padim], measured, 1).startswith("about 3 minutes with 1 at once, and 40 MB")
+    assert estimate([padim, msflow], measured, 2).startswith("about 3 minutes with 2 at once (1 of them unlike any")
     assert "no estimate" in estimate([msflow], measured, 1)
     paper = _made("paper", **one | {"budget": "paper"})
     assert "no estimate" in estimate([paper], measured, 1)
     larger = measured.assign(image_size=512)
-    assert "about 4 minutes" in estimate([padim], larger, 1)
+    assert "about 3 minutes" in estimate([padim], larger, 1)
     both = pd.concat([measured, larger.assign(**{"training.train_seconds": 900.0})])
-    assert "about 4 minutes" in estimate([padim], both, 1)
+    assert "about 3 minutes" in estimate([padim], both, 1)
 
 
 def test_datasets_take_turns():

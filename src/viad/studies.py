@@ -25,9 +25,9 @@ from viad.settings import changed_settings
 CONF = Path("conf/study")
 FOLDER = Path("studies")  # logs and status by study; not in git
 EDITIONS = ("small", "paper")
-# Of an experiment beside its training, for each category: seconds (prediction may take as long as training, on top),
-# and what the cache grows by at the default size.
-OVERHEAD, MEGABYTES = 30, 20
+# Of an experiment for each category: seconds beside its training, as measured on two cores, and what the cache grows by
+# at the default size.
+OVERHEAD, MEGABYTES = 45, 20
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def estimate(experiments: Sequence[Experiment], measured: pd.DataFrame, jobs: in
     if not trained:
         return "none like these was measured yet, so there is no estimate of time"
     categories = sum(len(one.categories) for one in experiments)
-    seconds = 2 * sum(trained) / len(trained) * len(experiments) + OVERHEAD * categories
+    seconds = sum(trained) / len(trained) * len(experiments) + OVERHEAD * categories
     unlike = len(experiments) - len(trained)
     unmeasured = f" ({unlike} of them unlike any that was measured)" if unlike else ""
     return (
