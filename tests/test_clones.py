@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 
 import pytest
 from dvc.repo import Repo
@@ -76,8 +77,21 @@ def test_a_broken_clone_is_made_anew(here, lost):
     (clone.folder / "params.yaml").write_text("a: 2\n")
     with clones(1) as (clone,):
         assert (clone.folder / "params.yaml").read_text() == "a: 1\n"
-        cache = output("dvc", "cache", "dir", cwd=clone.folder)
+        cache = output(sys.executable, "-m", "dvc", "cache", "dir", cwd=clone.folder)
         assert cache == str(here / ".dvc/cache")
+
+
+def test_a_clone_without_git_is_not_taken_for_what_it_lies_in(here, monkeypatch):
+    monkeypatch.setenv(WORKERS, str(here / "workers"))
+    with clones(1) as (clone,):
+        pass
+    shutil.rmtree(clone.folder / ".git")
+    (here / "params.yaml").write_text("a: 3\n")
+    with clones(1):
+        assert (here / "params.yaml").read_text() == "a: 3\n"
+        assert output("git", "branch", "--show-current", cwd=here) != ""
+    output("git", "checkout", "--quiet", "params.yaml", cwd=here)
+    shutil.rmtree(here / "workers")
 
 
 @pytest.mark.usefixtures("here")
@@ -85,6 +99,8 @@ def test_each_clone_has_a_gpu_and_shares_it_where_they_are_few(monkeypatch):
     monkeypatch.setenv(GPUS, "4,GPU-a1")
     with clones(3) as held:
         assert [clone.environment for clone in held] == [{GPUS: "4"}, {GPUS: "GPU-a1"}, {GPUS: "4"}]
+    with clones(1), clones(1) as other_study:
+        assert other_study[0].environment == {GPUS: "GPU-a1"}
 
 
 @pytest.mark.usefixtures("here")
@@ -96,9 +112,6 @@ def test_a_clone_is_made_ready():
         (clone.folder / "params.yaml").write_text("a: 2\n")
         locks = clone.folder / ".dvc/tmp/rwlock"
         locks.parent.mkdir(exist_ok=True)
-        locks.write_text("{}")
-        clone.make_ready("mine")
-        assert locks.is_file()
         locks.write_text('{"a":')
         clone.make_ready("mine")
         assert not locks.is_file()

@@ -149,9 +149,8 @@ def test_the_best_epoch_on_test_is_played_afterwards_by_category():
 
 def test_epochs_that_validation_chose_are_no_choice_on_test():
     made = Made()
-    for seed, number in enumerate((2, 3, 4)):
-        chosen = {"training__selection": "validation", "validation__name": "normal"}
-        made.add("simplenet", skill=2, seed=seed, training__epochs=number, **chosen)
+    for number in (2, 3, 4):
+        made.add("simplenet", skill=2, epochs=number, training__epochs=number, training__selection="validation")
     assert made.compared()["best_on_test"].empty
 
 

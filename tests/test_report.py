@@ -5,14 +5,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 import many_experiments
 from viad import results
 from viad.comparison.practice import MARKS
-from viad.report.contents import contents
+from viad.report.contents import contents, planned
 from viad.report.page import KEYS, write_page
+from viad.studies import plan, read_study
 
 ROOT = Path(__file__).parents[1]
 COUNT = 70  # ten detectors at three sizes, plain and under two shifts
@@ -71,6 +73,22 @@ def test_ranks_pareto_and_differences_are_there(made):
     assert page["ranks"]["figure"].startswith("<svg")
     assert any(point["front"] for point in page["pareto"][0]["points"])
     assert all(one["low"] <= one["difference"] <= one["high"] for one in page["differences"])
+
+
+def test_the_papers_edition_is_shown_once_one_of_it_was_run_or_tried(monkeypatch, tmp_path):
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    monkeypatch.chdir(tmp_path)
+    small, paper = ([one.name for one in plan(read_study("color", edition))] for edition in ("small", "paper"))
+    columns = ["experiment", "training.budget", "dataset.name"]
+    runs = pd.DataFrame([["dfm-visa", "paper", "visa"], ["padim-elpv", "paper", "elpv"]], columns=columns)
+    assert planned("color", runs) == small  # of another study
+    assert planned("color", pd.concat([runs, runs.head(1).assign(experiment=paper[3])])) == small + paper
+    status = tmp_path / "studies/color/status.csv"
+    status.parent.mkdir(parents=True)
+    status.write_text("experiment,result,seconds,reason,log\nno-longer-planned,done,1,,\n")
+    assert planned("color", runs) == small
+    status.write_text(f"{status.read_text()}{paper[0]},failed,1,why,log\n")
+    assert planned("color", runs) == small + paper
 
 
 def test_a_study_has_its_question_states_tables_and_curves(made):

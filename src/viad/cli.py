@@ -121,7 +121,8 @@ def _study(arguments: Namespace) -> int:
     missing = [one for one in experiments if one.name not in there]
     for one in experiments:
         print(f"{'there  ' if one.name in there else 'to run '} {one.name}")
-    print(f"{len(experiments)} experiments, {len(missing)} to run: {estimate(missing, known().table, jobs)}")
+    more = f": {estimate(missing, known().table, jobs)}" if missing else ""
+    print(f"{len(experiments)} experiments, {len(missing)} to run{more}")
     if arguments.dry_run or not missing:
         return 0
     failed = 0
@@ -148,7 +149,8 @@ def _report(arguments: Namespace) -> int:
 
     experiments = known()
     if unknown := sorted(set(arguments.gallery) - set(experiments.revisions)):
-        raise ConfigError(f"--gallery {unknown[0]}: DVC has no such experiment here. Take one of the page's table.")
+        there = ", ".join(sorted(experiments.revisions)) or "none"
+        raise ConfigError(f"--gallery {unknown[0]}: no such experiment. DVC has here: {there}.")
     with TemporaryDirectory() as folder:
         pictures = Path(folder)
         write_page(contents(experiments, arguments.gallery, pictures), arguments.out, pictures)

@@ -6,7 +6,6 @@ A clone lies outside the workspace, at this repository's present commit, and sha
 import fcntl
 import hashlib
 import itertools
-import json
 import os
 import shutil
 import subprocess
@@ -40,7 +39,7 @@ class Clone:
     environment: dict[str, str]
 
     def make_ready(self, experiment: str) -> None:
-        """Undo what an earlier run left: changed files, an experiment of this name, half a lock file.
+        """Undo what an earlier run left: changed files, an experiment of this name, DVC's locks.
 
         Raises:
             CloneError: git refuses.
@@ -49,10 +48,8 @@ class Clone:
         for ref in output("git", "for-each-ref", "--format=%(refname)", "refs/exps", cwd=self.folder).splitlines():
             if ref.endswith(f"/{experiment}"):  # DVC takes a name once
                 output("git", "update-ref", "-d", ref, cwd=self.folder)
-        # DVC forgets the locks of dead processes, but one killed while it wrote the file leaves half of it.
-        locks = self.folder / ".dvc/tmp/rwlock"
-        if locks.is_file() and not _is_json(locks):
-            locks.unlink()
+        # Nobody works here but us. A killed DVC may leave half of this file, or the number that a process of today has.
+        (self.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -67,9 +64,8 @@ def clones(count: int) -> Iterator[list[Clone]]:
     gpus = _gpus()
     held: list[Clone] = []
     try:
-        for folder, lock in itertools.islice(_free(here), count):
-            gpu = {GPUS: gpus[len(held) % len(gpus)]} if gpus else {}
-            held.append(Clone(folder, lock, gpu))
+        for number, folder, lock in itertools.islice(_free(here), count):
+            held.append(Clone(folder, lock, {GPUS: gpus[number % len(gpus)]} if gpus else {}))
             _bring(folder, here, commit, cache)
         yield held
     finally:
@@ -77,8 +73,8 @@ def clones(count: int) -> Iterator[list[Clone]]:
             one.lock.close()
 
 
-def _free(here: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """Clones of this repository that nobody holds, each with its lock taken."""
+def _free(here: Path) -> Iterator[tuple[int, Path, IO[bytes]]]:
+    """Numbers and folders of clones of this repository that nobody holds, each with its lock taken."""
     home = Path(os.environ.get(WORKERS, Path.home() / ".cache/viad/workers"))
     home.mkdir(parents=True, exist_ok=True)
     name = f"{here.name}-{hashlib.sha256(str(here).encode()).hexdigest()[:8]}"  # others may have a folder of this name
@@ -89,7 +85,7 @@ def _free(here: Path) -> Iterator[tuple[Path, IO[bytes]]]:
         except BlockingIOError:
             lock.close()
         else:
-            yield home / f"{name}-{number}", lock
+            yield number, home / f"{name}-{number}", lock
 
 
 def _bring(folder: Path, here: Path, commit: str, cache: str) -> None:
@@ -108,24 +104,18 @@ def _bring(folder: Path, here: Path, commit: str, cache: str) -> None:
 
 
 def _fetch(folder: Path, commit: str) -> None:
-    output("git", "fetch", "--quiet", "origin", commit, cwd=folder)
-    output("git", "checkout", "--quiet", "--force", "--detach", commit, cwd=folder)
+    git = ("git", "--git-dir", ".git", "--work-tree", ".")  # or a broken clone would be taken for what it lies in
+    output(*git, "fetch", "--quiet", "origin", commit, cwd=folder)
+    output(*git, "checkout", "--quiet", "--force", "--detach", commit, cwd=folder)
 
 
 def _gpus() -> list[str]:
     """The GPUs that we may use, as CUDA names them."""
+    if told := os.environ.get(GPUS):
+        return told.split(",")
     import torch
 
-    told = os.environ.get(GPUS)
-    return told.split(",") if told else [str(number) for number in range(torch.cuda.device_count())]
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return False
-    return True
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def output(*command: str, cwd: Path) -> str:

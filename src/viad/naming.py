@@ -6,10 +6,13 @@ from typing import Any
 
 RANDOM = re.compile(r"[a-z]{5}-[a-z]{4}")  # what DVC calls an experiment that nobody named
 
+BACKBONE = "efficientnet_lite0"
+SMALL = "small"  # what the default budget comes to without a GPU: names say the other one
+
 # Beside model, dataset, image size and seed a name holds what is not as by default:
 # parameter, its default, and how its value stands in the name.
 NOTED: tuple[tuple[str, Any, str], ...] = (
-    ("backbone.name", "efficientnet_lite0", "{}"),
+    ("backbone.name", BACKBONE, "{}"),
     ("color", "rgb", "{}"),
     ("aspect", "squash", "{}"),
     ("center_crop", 1, "crop{}"),
@@ -26,8 +29,6 @@ NOTED: tuple[tuple[str, Any, str], ...] = (
     ("precision", "float32", "{}"),
     ("settings", "", "{}"),  # what is not as in conf/, as viad.settings says it
 )
-
-SMALL = "small"  # what the default budget comes to without a GPU: names say the other one
 
 
 def experiment_name(params: Mapping[str, Any]) -> str:

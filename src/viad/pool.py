@@ -135,7 +135,8 @@ class _Children:
 @contextmanager
 def _children(jobs: int) -> Iterator[_Children]:
     children = _Children(jobs)
-    before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in ENDS}
+    heard = [end for end in ENDS if signal.getsignal(end) != signal.SIG_IGN]  # `nohup` wants us to go on
+    before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in heard}
     try:
         yield children
     except BaseException:

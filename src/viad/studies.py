@@ -120,6 +120,11 @@ def plan(grids: Iterable[Mapping[str, Any]]) -> list[Experiment]:
     return list(found.values())
 
 
+def datasets(grids: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The datasets that grids name."""
+    return {name for grid in grids for name in _listed(grid.get("dataset", "elpv"))}
+
+
 def _combinations(grid: Mapping[str, Any]) -> Iterable[list[str]]:
     choices = [[f"{key}={value}" for value in _listed(values)] for key, values in grid.items()]
     return map(list, itertools.product(*choices))

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from viad.naming import BACKBONE, SMALL
+
 # What a setting consists of, and its plain value (None: whatever it is, it must be equal).
 SETTING: dict[str, Any] = {
     "dataset.name": None, "backbone.name": None, "image_size": None, "color": "rgb", "aspect": "squash",
@@ -22,7 +24,7 @@ WORDS = {
     "settings": "{}",
 }  # fmt: skip
 PLAIN = "plain"
-USUAL = {"backbone.name": "efficientnet_lite0", "training.budget": "small"}  # as by default, on a CPU
+USUAL = {"backbone.name": BACKBONE, "training.budget": SMALL}  # as by default, without a GPU
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tables of comparisons, each with a row for one statement: means, differences, effects, ranks, Pareto fronts.
+"""Tables of comparisons, each with a row for one statement: means, differences, effects, Pareto fronts.
 
 All take the table that `conditions.prepared` makes and the scores of `Experiments`.
 """

@@ -17,7 +17,7 @@ from viad.report.cards import dataset_cards, model_cards
 from viad.report.curves import curves
 from viad.report.diagram import critical_difference_diagram
 from viad.report.pictures import chosen, galleries
-from viad.studies import attempted, plan, read_question, read_shows, read_study, states, study_names
+from viad.studies import attempted, datasets, plan, read_question, read_shows, read_study, states, study_names
 
 ANSWERS = 8  # that the page begins with
 COLUMNS = {  # of the page's table of experiments: column of the table of results
@@ -130,12 +130,15 @@ def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _planned(name: str, table: pd.DataFrame) -> list[str]:
-    """The experiments of a study's small edition, and of the paper's if there is a run or a failure that may be its."""
-    editions = ["small"]
-    if (table["training.budget"] == "paper").any() or not attempted(name) <= set(_names(name, "small")):
-        editions.append("paper")
-    return list(dict.fromkeys(one for edition in editions for one in _names(name, edition)))
+def planned(name: str, table: pd.DataFrame) -> list[str]:
+    """The experiments of a study's small edition, and those of the paper's once one of them was run or tried."""
+    small, tried = _names(name, "small"), attempted(name)
+    runs = table[table["training.budget"] == "paper"]
+    like = runs["dataset.name"].isin(datasets(read_study(name, "paper")))
+    if not like.any() and tried <= set(small):
+        return small  # composing the other would take seconds
+    others = [one for one in _names(name, "paper") if one not in small]
+    return small + others if set(others) & (tried | set(runs["experiment"])) else small
 
 
 def _names(name: str, edition: str) -> list[str]:
@@ -143,14 +146,14 @@ def _names(name: str, edition: str) -> list[str]:
 
 
 def _study(name: str, table: pd.DataFrame, experiments: Experiments) -> dict[str, Any]:
-    planned = _planned(name, table)
-    mine = table[table["experiment"].isin(planned)]
+    names = planned(name, table)
+    mine = table[table["experiment"].isin(names)]
     tables = [shown(mine, experiments.scores, what) for what in read_shows(name)]
     drawn = [one for what in read_shows(name) if what in AXES for one in curves(mine, experiments.scores, what)]
     return {
         "name": name,
         "question": read_question(name),
-        "states": states(name, planned, set(table["experiment"])),
+        "states": states(name, names, set(table["experiment"])),
         "tables": [{"title": title, **_table(one)} for title, one in tables if len(one)],
         "curves": drawn,
     }

@@ -54,12 +54,17 @@ def _gallery(files: Revision, name: str, category: str, out: Path) -> dict[str, 
             raise FileNotFoundError(path)
         return found
 
+    def table(path: str) -> pd.DataFrame:
+        if (found := files.table(path)) is None:
+            raise FileNotFoundError(path)
+        return found
+
     with TemporaryDirectory() as folder:
         try:
             for file in ("maps.npy", "recipe.json"):  # which belong together, and have other names in the cache
                 copyfile(cached(f"{predictions}/{file}"), Path(folder) / file)
-            maps = StoredMaps(Path(folder), len(pd.read_csv(cached(f"{predictions}/scores.csv"))))
-            scores = pd.read_csv(cached(f"{metrics}/scores/{category}.csv"), keep_default_na=False)
+            maps = StoredMaps(Path(folder), len(table(f"{predictions}/scores.csv")))
+            scores = table(f"{metrics}/scores/{category}.csv")
             threshold = (files.json(f"{metrics}/{category}.json") or {}).get("threshold")
             return gallery(
                 scores, maps, threshold, dataset.get("attribution", ""), name, category, out,
