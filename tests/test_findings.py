@@ -95,6 +95,15 @@ def test_a_natural_shift_counts_if_it_is_one_to_who_has_not_seen_it(here, rise, 
     assert float(difference) == pytest.approx(float(some) - float(every), abs=0.002)
 
 
+def test_false_alarms_under_a_shift_stand_beside_those_without_it_and_all_else_equal(here):
+    made = Made()
+    made.add("padim", skill=2, false_alarm_rate=0.03)
+    made.add("padim", skill=2, false_alarm_rate=0.9, contamination__ratio=0.2)
+    made.add("padim", skill=2, false_alarm_rate=0.5, shift__name="noise", shift__severity=4)
+    write_findings(made.experiments())
+    assert "| elpv | mono | padim | noise | 0.030 | 0.500 |" in (here / "docs/findings.md").read_text()
+
+
 @pytest.mark.usefixtures("here")
 def test_habits_that_pretend_nothing_are_half_of_the_first_claim():
     for skill, expected in ((4, HOLDS), (1.9, PARTLY)):

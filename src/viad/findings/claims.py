@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from viad import markdown
+from viad.comparison.conditions import AXES, held
 from viad.comparison.tables import Scores, plain_runs, versus, with_baselines
 from viad.findings.age import first_year
 from viad.findings.evidence import both, count, mean_words, of, shown, verdict
@@ -173,13 +174,14 @@ def validation(tables: Tables, scores: Scores) -> tuple[str, str]:
 
 def _alarms(table: pd.DataFrame) -> str:
     """False-alarm rates by detector, category, kind and severity of shift."""
-    keys = ["dataset.name", "category", "detector", "image_size", "backbone.name", "training.budget"]
-    rates = with_baselines(table, "shift").groupby([*keys, "shift.name", "shift.severity"])["false_alarm_rate"].mean()
+    keys = ["dataset.name", "category", "detector", "shift.name"]
+    same = [column for column in held(AXES["shift"]) if column not in keys]
+    rates = with_baselines(table, "shift").groupby([*keys, *same, "shift.severity"])["false_alarm_rate"].mean()
     wide = rates.unstack("shift.severity") if len(rates) else pd.DataFrame()
     if wide.shape[1] < 2:
         return "*Not run yet.*\n"
     rows = [
-        [key[0], key[1], key[2], key[6], *("" if pd.isna(value) else f"{value:.3f}" for value in row)]
+        [*key[: len(keys)], *("" if pd.isna(value) else f"{value:.3f}" for value in row)]
         for key, row in zip(wide.index, wide.to_numpy(), strict=True)
         if pd.notna(row).sum() > 1
     ]
