@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from viad.errors import ConfigError
-from viad.pool import in_turn
+from viad.pool import in_turn, run_all
 from viad.splits import assign_splits
 from viad.stages.contaminate import Pool
 from viad.studies import EDITIONS, Experiment, _listed, estimate, plan, read_study
@@ -115,6 +115,11 @@ def test_the_estimate_comes_from_measured_runs():
 def test_datasets_take_turns():
     planned = [_made(name, **{"dataset.name": name[0]}) for name in ("a1", "a2", "a3", "b1", "b2")]
     assert [one.name for one in in_turn(planned)] == ["a1", "b1", "a2", "b2", "a3"]
+
+
+def test_a_study_needs_a_job():
+    with pytest.raises(ConfigError, match="--jobs 0: at least one"):
+        next(run_all("color", [], 0))
 
 
 @pytest.fixture

@@ -59,9 +59,11 @@ def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterato
         jobs: clones at once.
 
     Raises:
-        ConfigError: the working tree has changes that no clone would see.
+        ConfigError: no jobs, or the working tree has changes that no clone would see.
         CloneError: a clone cannot be made.
     """
+    if jobs < 1:
+        raise ConfigError(f"--jobs {jobs}: at least one clone is needed.")
     _check_committed()
     logs = FOLDER / study
     logs.mkdir(parents=True, exist_ok=True)
