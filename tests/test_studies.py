@@ -1,6 +1,8 @@
 """Studies: plans compose; a pool of clones runs them, skips what is there, and survives failures and kills."""
 
+import contextlib
 import csv
+import os
 import signal
 import subprocess
 import time
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from viad.errors import ConfigError
-from viad.pool import in_turn, run_all
+from viad.pool import _children, in_turn, run_all
 from viad.splits import assign_splits
 from viad.stages.contaminate import Pool
 from viad.studies import EDITIONS, Experiment, _listed, estimate, plan, read_study
@@ -115,6 +117,31 @@ def test_the_estimate_comes_from_measured_runs():
 def test_datasets_take_turns():
     planned = [_made(name, **{"dataset.name": name[0]}) for name in ("a1", "a2", "a3", "b1", "b2")]
     assert [one.name for one in in_turn(planned)] == ["a1", "b1", "a2", "b2", "a3"]
+
+
+def _sent_hangup(child):
+    """What a hangup does to a study that runs a child."""
+    with _children(1) as children:
+        children.running.add(child)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_hangup_ends_a_study_and_its_children_unless_nohup_ignores_it(nohup):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+    child = subprocess.Popen(["sleep", "30"], start_new_session=True)
+    try:
+        with contextlib.nullcontext() if nohup else pytest.raises(SystemExit, match=str(128 + signal.SIGHUP)):
+            _sent_hangup(child)
+        if nohup:
+            assert child.poll() is None
+        else:
+            assert child.wait(timeout=10) == -signal.SIGTERM
+        assert signal.getsignal(signal.SIGHUP) == (signal.SIG_IGN if nohup else signal.SIG_DFL)
+    finally:
+        child.kill()
+        child.wait()
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_study_needs_a_job():
