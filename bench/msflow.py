@@ -20,12 +20,12 @@ import torch
 import yaml
 from lightning import seed_everything
 
-from viad import learning
-from viad.datamodule import EpochOrder, batches
+from viad.artifacts.samples import read_samples
+from viad.backbones.feature_cache import FeatureCache
 from viad.errors import DataError
-from viad.feature_cache import FeatureCache
 from viad.models.msflow import MSFlow, negative_log_likelihood
-from viad.samples import read_samples
+from viad.training import build
+from viad.training.loading import EpochOrder, batches
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -45,8 +45,8 @@ def main() -> None:
     train = samples[samples["split"] == "train"].head(arguments.images)
     model = yaml.safe_load((CONF / "model/msflow.yaml").read_text())
     backbone = yaml.safe_load((CONF / f"backbone/{arguments.backbone}.yaml").read_text())
-    spec = learning.model_spec(model, backbone, image_size=256, color="rgb", budget="small", on_gpu=False)
-    learning.device_for("cpu")
+    spec = build.model_spec(model, backbone, image_size=256, color="rgb", budget="small", on_gpu=False)
+    build.device_for("cpu")
     print(f"{len(train)} images, {arguments.backbone}, {torch.get_num_threads()} threads", flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def main() -> None:
 def _epochs(spec: Any, train: Any, cache: FeatureCache | None, count: int) -> tuple[list[float], list[float]]:
     """Seconds and mean loss of each epoch; the first fills the cache."""
     seed_everything(0, verbose=False)
-    model: MSFlow = learning.build(spec, "float32")  # type: ignore[assignment]
+    model: MSFlow = build.build(spec, "float32")  # type: ignore[assignment]
     model.model.feature_extractor.cache = cache
     optimizer = torch.optim.Adam([p for p in model.model.parameters() if p.requires_grad], lr=1e-4)
     order = EpochOrder(train["train_label"].tolist(), 0, spec.batch_size)

@@ -22,14 +22,14 @@ from anomalib.models.image import Patchcore as AnomalibPatchcore
 from anomalib.pre_processing import PreProcessor
 from torchvision.transforms.v2 import Normalize
 
-from viad.backbones import FrozenBackbone
-from viad.coreset import coreset_size, greedy_coreset
-from viad.datamodule import batches
+from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.samples import read_samples
+from viad.backbones.frozen import FrozenBackbone
 from viad.errors import DataError
-from viad.maps import Recipe, render
 from viad.metrics.image import auroc
+from viad.models.components.coreset import coreset_size, greedy_coreset
 from viad.models.patchcore import Patchcore
-from viad.samples import read_samples
+from viad.training.loading import batches
 
 BACKBONE, LAYERS, HALF = "viad_efficientnet_lite0", ["blocks.2", "blocks.4"], [0.5, 0.5, 0.5]
 

@@ -22,7 +22,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from viad.datasets.imported import TABLE
-from viad.importing import COLUMNS
+from viad.importing.importer import COLUMNS
 from viad.stages import resize
 
 SIDE, SIZE = 1024, 256

@@ -1,4 +1,4 @@
-"""What `viad.startup` gains: the same process with and without it, taking turns.
+"""What `viad.processes.startup` gains: the same process with and without it, taking turns.
 
     make bench
     python bench/startup.py --rounds 5
@@ -17,7 +17,7 @@ SRC = Path(__file__).parents[1] / "src"
 CHILD = f"""
 import sys, time
 sys.path.insert(0, {str(SRC)!r})
-from viad import startup
+from viad.processes import startup
 """
 PASSES = """
 import torch, timm

@@ -10,7 +10,7 @@ import sys
 import warnings
 
 from viad.errors import ViadError
-from viad.startup import import_quickly, keep_freed_memory
+from viad.processes.startup import import_quickly, keep_freed_memory
 
 
 def main() -> int:

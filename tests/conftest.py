@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from viad.preloaded import stage_server
-from viad.startup import keep_freed_memory
+from viad.processes.startup import keep_freed_memory
+from viad.studies.stage_server import stage_server
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests share the cores: a thread each, also for the commands they run
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -4,7 +4,7 @@ import torch
 from anomalib.data.dataclasses import ImageItem
 from torch.utils.data import DataLoader, Dataset
 
-from viad.datamodule import _collate
+from viad.training.loading import _collate
 
 
 class Rows(Dataset):

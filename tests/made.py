@@ -7,7 +7,7 @@ import pandas as pd
 
 import many_experiments
 from viad.comparison.writing import compare
-from viad.experiments import COLUMNS, SAMPLE, Experiments
+from viad.experiments.tables import COLUMNS, SAMPLE, Experiments
 from viad.metrics.image import auroc
 
 PLAIN = {

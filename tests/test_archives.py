@@ -13,7 +13,7 @@ from typing import ClassVar
 import py7zr
 import pytest
 
-from viad import archives
+from viad.datasets import archives
 from viad.errors import DataError
 
 CONTENT = {"a/1.png": b"one" * 100, "a/b c/ü.png": b"two"}

@@ -10,13 +10,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from viad.artifacts.images import read_image, read_mask, write_image
 from viad.audit import COLUMNS, excluded_samples
 from viad.audit.duplicates import duplicates, fingerprint
 from viad.audit.inspection import audit
 from viad.audit.report import report
 from viad.datasets import Row, synthetic
 from viad.errors import DataError
-from viad.images import read_image, read_mask, write_image
 from viad.stages import resize
 
 SOURCE = {"seed": 5, "size": 160, "train_normals": 32, "test_normals": 8, "anomalies": 4}

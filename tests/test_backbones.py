@@ -10,13 +10,14 @@ from anomalib.models.components import TimmFeatureExtractor
 from PIL import Image
 from torch import nn
 
-from viad import backbones, weights
-from viad.backbones import FrozenBackbone, fold_batch_norm
+from viad.backbones import embedded, frozen, weights
+from viad.backbones.batch_norm import fold_batch_norm
+from viad.backbones.frozen import FrozenBackbone
+from viad.backbones.weights import ensure_weights
 from viad.errors import ConfigError, WeightsError
-from viad.weights import ensure_weights
 
 
-@pytest.mark.parametrize("name", backbones.EMBEDDED)
+@pytest.mark.parametrize("name", embedded.EMBEDDED)
 def test_embedded_weights_recognise_the_cat(name):
     from skimage.data import chelsea
 
@@ -77,11 +78,11 @@ def test_bfloat16_is_close_or_refused(monkeypatch):
     extractor = TimmFeatureExtractor("viad_efficientnet_lite0", ["blocks.2"])
     images = torch.rand(1, 3, 64, 64)
     expected = extractor(images)["blocks.2"]
-    monkeypatch.setattr(backbones, "_has_bfloat16", lambda: True)
+    monkeypatch.setattr(frozen, "_has_bfloat16", lambda: True)
     feature = FrozenBackbone(extractor, precision="bfloat16")(images)["blocks.2"]
     assert feature.dtype == torch.float32
     assert float((feature - expected).norm() / expected.norm()) < 0.05
-    monkeypatch.setattr(backbones, "_has_bfloat16", lambda: False)
+    monkeypatch.setattr(frozen, "_has_bfloat16", lambda: False)
     with pytest.raises(ConfigError, match="precision=float32"):
         FrozenBackbone(TimmFeatureExtractor("viad_random", ["blocks.2"]), precision="bfloat16")
 

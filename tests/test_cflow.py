@@ -9,7 +9,7 @@ from anomalib.models.image.cflow.torch_model import CflowModel as AnomalibModel
 from anomalib.models.image.cflow.utils import positional_encoding_2d
 from torch import nn
 
-import viad.backbones  # noqa: F401  # registers viad_random
+import viad.backbones.embedded  # noqa: F401  # registers viad_random
 from viad.models import cflow
 
 SHAPES = [(6, 4, 3), (5, 2, 2)]

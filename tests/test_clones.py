@@ -7,7 +7,7 @@ import sys
 import pytest
 from dvc.repo import Repo
 
-from viad.clones import GPUS, WORKERS, CloneError, clones, output
+from viad.studies.worker_clones import GPUS, WORKERS, CloneError, clones, output
 
 WHO = ["-c", "user.name=t", "-c", "user.email=t@t"]
 

@@ -13,7 +13,7 @@ from viad.comparison.conditions import AXES, BASELINE, SETTING, in_order, in_wor
 from viad.comparison.practice import MARKS, marks
 from viad.comparison.writing import compare, readable, write_comparison
 from viad.errors import DataError
-from viad.experiments import COLUMNS, Experiments
+from viad.experiments.tables import COLUMNS, Experiments
 
 ROOT = Path(__file__).parents[1]
 

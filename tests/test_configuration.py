@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from viad.composition import compose_params
+from viad.config.composition import compose_params
 from viad.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +57,7 @@ def test_every_dataset_has_the_keys_that_stages_read(path):
 
 
 def test_every_shift_has_a_yaml_and_the_reverse():
-    from viad.shifts import SEVERITIES
+    from viad.protocol.shifts import SEVERITIES
 
     assert {path.stem for path in (ROOT / "conf/shift").glob("*.yaml")} == {"none", *SEVERITIES}
 

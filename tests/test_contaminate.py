@@ -6,10 +6,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from viad.artifacts.samples import read_samples, write_samples
 from viad.errors import ConfigError
-from viad.samples import read_samples, write_samples
+from viad.protocol.anomaly_reserve import Pool
 from viad.seeds import generator
-from viad.stages.contaminate import Pool, _check_disjoint, _told_masks, main
+from viad.stages.contaminate import _check_disjoint, _told_masks, main
 
 COUNTS = {"crack": 30, "scratch": 20, "stain": 8, "doubtful": 12}
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import viad.coreset
-from viad.coreset import coreset_size, greedy_coreset
+import viad.models.components.coreset
+from viad.models.components.coreset import coreset_size, greedy_coreset
 
 CANDIDATES = pytest.mark.parametrize("candidates", [1, 3, 8, 4096])
 
@@ -41,14 +41,14 @@ DATA = {
 
 @pytest.fixture(autouse=True)
 def _restore(monkeypatch):
-    monkeypatch.setattr(viad.coreset, "CANDIDATES", viad.coreset.CANDIDATES)
-    monkeypatch.setattr(viad.coreset, "BLOCK", viad.coreset.BLOCK)
+    monkeypatch.setattr(viad.models.components.coreset, "CANDIDATES", viad.models.components.coreset.CANDIDATES)
+    monkeypatch.setattr(viad.models.components.coreset, "BLOCK", viad.models.components.coreset.BLOCK)
 
 
 @CANDIDATES
 @pytest.mark.parametrize("name", DATA)
 def test_equals_the_plain_loop(name, candidates):
-    viad.coreset.CANDIDATES = candidates
+    viad.models.components.coreset.CANDIDATES = candidates
     patches = DATA[name]()
     for count in (1, 2, 17, len(patches)):
         start = (7 * count) % len(patches)
@@ -59,7 +59,7 @@ def test_equals_the_plain_loop(name, candidates):
 
 @pytest.mark.parametrize("block", [1, 50, 1000])
 def test_equals_the_plain_loop_in_small_blocks(block):
-    viad.coreset.BLOCK, viad.coreset.CANDIDATES = block, 8
+    viad.models.components.coreset.BLOCK, viad.models.components.coreset.CANDIDATES = block, 8
     patches = random()
     assert greedy_coreset(patches, 40, 3).tolist() == plain_greedy(patches, 40, 3)
 
@@ -75,7 +75,7 @@ def grids(draw):
 @settings(max_examples=100)
 @given(patches=grids(), candidates=st.sampled_from([1, 3, 8]), data=st.data())
 def test_equals_the_plain_loop_with_ties(patches, candidates, data):
-    viad.coreset.CANDIDATES = candidates
+    viad.models.components.coreset.CANDIDATES = candidates
     count, start = data.draw(st.integers(1, len(patches))), data.draw(st.integers(0, len(patches) - 1))
     assert greedy_coreset(patches, count, start).tolist() == plain_greedy(patches, count, start)
 
@@ -86,13 +86,13 @@ def test_equals_the_plain_loop_with_ties(patches, candidates, data):
     scale=st.sampled_from([1e-3, 1.0, 1e3]), offset=st.sampled_from([0.0, 1.0, 30.0]),
 )  # fmt: skip
 def test_equals_the_plain_loop_on_floats(seed, width, candidates, scale, offset):
-    viad.coreset.CANDIDATES = candidates
+    viad.models.components.coreset.CANDIDATES = candidates
     patches = (random(60, width, seed) + offset) * scale
     assert greedy_coreset(patches, 30, seed % 60).tolist() == plain_greedy(patches, 30, seed % 60)
 
 
 def test_a_round_may_pick_all_its_candidates():
-    viad.coreset.CANDIDATES = 3
+    viad.models.components.coreset.CANDIDATES = 3
     corners = torch.eye(4) * 5
     patches = torch.cat([corners, corners[:1] + 1e-2 * random(10, 4)])  # those outside are nearer than 1
     found = greedy_coreset(patches, 9, 0).tolist()

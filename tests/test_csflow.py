@@ -9,7 +9,7 @@ from anomalib.models.image.csflow.torch_model import ParallelGlowCouplingLayer
 from anomalib.pre_processing import PreProcessor
 from torchvision.transforms.v2 import Resize
 
-import viad.backbones
+import viad.backbones.frozen
 from viad.errors import ConfigError
 from viad.models import csflow
 
@@ -112,7 +112,9 @@ def test_scales_are_the_layers_features_of_smaller_images():
     plain = super(csflow.ThreeScales, model.feature_extractor).forward
     for scale, step in zip(scales, (1, 2, 4), strict=True):
         torch.testing.assert_close(scale, plain(images[..., ::step, ::step])["blocks.6"])
-    frozen = viad.backbones.FrozenBackbone(model.feature_extractor, channels=1)(images[:, :1].expand(-1, 3, -1, -1))
+    frozen = viad.backbones.frozen.FrozenBackbone(model.feature_extractor, channels=1)(
+        images[:, :1].expand(-1, 3, -1, -1)
+    )
     assert [tuple(x.shape[1:]) for x in frozen.values()] == [(320, 2, 2), (320, 1, 1), (320, 1, 1)]
 
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 import miniatures
-from viad import archives
+from viad.artifacts.samples import read_samples
+from viad.datasets import archives
 from viad.errors import ConfigError, DataError
-from viad.samples import read_samples
 from viad.stages import raw, resize
 
 ROOT = Path(__file__).parents[1]

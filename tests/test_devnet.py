@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders import loader
-from viad import learning
 from viad.errors import ConfigError
 from viad.models import deviation
-from viad.models.devnet import DevNet, DevNetModel
+from viad.models.deviation_networks.devnet import DevNet, DevNetModel
+from viad.training import build
 
 LAYERS = ["blocks.4", "blocks.6"]
 ARGS = {
@@ -23,7 +23,7 @@ ARGS = {
 }  # fmt: skip
 TUNED = ARGS | {"fine_tune": True, "whiten": False, "rotate": True}
 SPEC = {
-    "name": "devnet", "class_path": "viad.models.devnet.DevNet", "learning_type": "supervised", "budget": "small",
+    "name": "devnet", "class_path": "viad.models.deviation_networks.devnet.DevNet", "learning_type": "supervised", "budget": "small",
     "epochs": 10, "steps": None, "batch_size": 4, "backbone": "viad_random", "layers": LAYERS, "mean": [0.5] * 3,
     "std": [0.25] * 3, "channels": 3, "image_size": 64,
 }  # fmt: skip
@@ -31,7 +31,7 @@ SPEC = {
 
 def _built(**args):
     torch.manual_seed(0)
-    return learning.build(learning.ModelSpec(**SPEC, args=ARGS | args), "float32")
+    return build.build(build.ModelSpec(**SPEC, args=ARGS | args), "float32")
 
 
 def test_deviation_loss_by_loops():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-import viad.backbones  # noqa: F401  # registers viad_random
+import viad.backbones.embedded  # noqa: F401  # registers viad_random
 from viad.errors import ConfigError
 from viad.models.dfm import Dfm, StreamedPCA
 

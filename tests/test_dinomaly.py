@@ -11,8 +11,8 @@ from anomalib.models.image.dinomaly.components import WarmCosineScheduler
 from anomalib.models.image.dinomaly.torch_model import DinomalyModel
 from torch import nn
 
-import viad.backbones  # noqa: F401  # registers stand-ins with timm
-from viad.composition import compose_params
+import viad.backbones.embedded  # noqa: F401  # registers stand-ins with timm
+from viad.config.composition import compose_params
 from viad.errors import ConfigError
 from viad.models.dinomaly import Dinomaly, learning_rate_factor, target_blocks
 

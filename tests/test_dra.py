@@ -9,10 +9,10 @@ from anomalib.data.dataclasses import ImageBatch
 from torchvision.transforms.v2 import Identity
 
 from loaders import loader
-from viad import learning
-from viad.feature_cache import FeatureCache
+from viad.backbones.feature_cache import FeatureCache
 from viad.models import dra
-from viad.models.deviation import deviation_loss
+from viad.models.deviation_networks.deviation import deviation_loss
+from viad.training import build
 
 ARGS = {
     "references": 3, "fine_tune": False, "learning_rate": 1e-3, "weight_decay": 1e-5, "anomalous": 8,
@@ -20,7 +20,7 @@ ARGS = {
 }  # fmt: skip
 TUNED = ARGS | {"fine_tune": True, "rotate": True}
 SPEC = {
-    "name": "dra", "class_path": "viad.models.dra.DRA", "learning_type": "supervised", "budget": "small",
+    "name": "dra", "class_path": "viad.models.deviation_networks.dra.DRA", "learning_type": "supervised", "budget": "small",
     "epochs": 6, "steps": None, "batch_size": 4, "backbone": "viad_random", "layers": ["blocks.2"], "mean": [0.5] * 3,
     "std": [0.25] * 3, "channels": 3, "image_size": 64,
 }  # fmt: skip
@@ -37,7 +37,7 @@ def module(monkeypatch):
 
 def _built(monkeypatch, **args):
     torch.manual_seed(0)
-    built = learning.build(learning.ModelSpec(**SPEC, args=ARGS | args), "float32")
+    built = build.build(build.ModelSpec(**SPEC, args=ARGS | args), "float32")
     trainer = SimpleNamespace(train_dataloader=loader(PIXELS, LABELS))
     monkeypatch.setattr(dra.DRA, "trainer", trainer)
     monkeypatch.setattr(built, "log", lambda *_, **__: None)

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from loaders import loader
-from viad import weights
-from viad.backbones import trained_state
+from viad.backbones import weights
+from viad.backbones.frozen import trained_state
 from viad.errors import ConfigError, WeightsError
 from viad.models.efficient_ad import EfficientAd, _AutoEncoder, _Model, held_out, learning_rate_factor
 

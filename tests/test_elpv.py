@@ -7,8 +7,8 @@ import yaml
 
 from viad.datasets import elpv
 from viad.errors import DataError
-from viad.splits import assign_splits
-from viad.stages.contaminate import Pool
+from viad.protocol.anomaly_reserve import Pool
+from viad.protocol.splits import assign_splits
 
 
 @pytest.fixture(scope="module")

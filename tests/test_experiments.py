@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 import many_experiments
-from viad import results
-from viad.experiments import SAMPLE, Experiments, from_dvc, joined
-from viad.renaming import rename_all
+from viad.comparison.dataframes import load_tables
+from viad.experiments import committed_results
+from viad.experiments.renaming import rename_all
+from viad.experiments.tables import SAMPLE, Experiments, from_dvc, joined
 
 ROOT = Path(__file__).parents[1]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -66,17 +67,17 @@ def test_what_the_cache_has_lost_is_no_row(here):
 
 
 def test_what_is_kept_comes_back_and_newer_results_replace_it(here):
-    assert results.collect() == 24
-    kept, found = results.kept(), from_dvc()
+    assert committed_results.collect() == 24
+    kept, found = committed_results.kept(), from_dvc()
     pd.testing.assert_series_equal(
         kept.table["image_auroc"], found.updated(Experiments()).table["image_auroc"], atol=1e-5
     )
     assert set(kept.scores) == {("elpv", "mono"), ("elpv", "poly")}
     before = (here / "docs/experiments.csv").read_bytes()
-    results.collect()
+    committed_results.collect()
     assert (here / "docs/experiments.csv").read_bytes() == before
-    assert len(results.known().table) == 24
-    tables = results.load()
+    assert len(committed_results.known().table) == 24
+    tables = load_tables()
     assert {"experiments", "means", "differences", "effects", "ranks", "recommendations"} <= set(tables)
     assert len(tables["scores/elpv/mono"]) == 304
     assert all(isinstance(table, pd.DataFrame) for table in tables.values())
@@ -140,10 +141,10 @@ def test_a_commit_counts_if_its_results_are_of_its_params(here, seed, there):
 
 @pytest.mark.usefixtures("here")
 def test_older_experiments_lack_parameters_and_count_as_default():
-    results.collect()
-    table = pd.read_csv(results.FILE)
-    table.drop(columns=["center_crop", "epochs"]).to_csv(results.FILE, index=False)
-    assert (results.kept().table["center_crop"] == 1).all()
+    committed_results.collect()
+    table = pd.read_csv(committed_results.FILE)
+    table.drop(columns=["center_crop", "epochs"]).to_csv(committed_results.FILE, index=False)
+    assert (committed_results.kept().table["center_crop"] == 1).all()
 
 
 def test_scores_of_different_test_sets_are_joined_by_image():

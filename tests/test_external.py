@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from viad.artifacts.anomaly_maps import Recipe
 from viad.errors import DataError
-from viad.external import External, read_map
-from viad.maps import Recipe
+from viad.models.external import External, read_map
 
 PARTS = {"pre_processor": False, "post_processor": False, "evaluator": False, "visualizer": False}
 ROWS = pd.DataFrame({"sample": ["a", "b 1", "ü"], "image": ["d/a.png", "d/b 1.png", "d/ü.png"]})

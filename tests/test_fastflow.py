@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torchvision.transforms.v2 import Resize
 
-import viad.backbones  # noqa: F401  # registers viad_random
+import viad.backbones.embedded  # noqa: F401  # registers viad_random
 from viad.models import fastflow
-from viad.models.likelihood import joint_map
+from viad.models.components.likelihood import joint_map
 
 FLOW = {"flow_steps": 2, "conv3x3_only": False, "hidden_ratio": 1.0}
 SHAPES = [(6, 4, 4), (5, 2, 2)]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from viad.feature_cache import FeatureCache
+from viad.backbones.feature_cache import FeatureCache
 
 STORED = {f"{i}.png": {"a": torch.full((4, 2, 2), float(i)), "b": torch.full((3, 1, 1), -float(i))} for i in range(5)}
 

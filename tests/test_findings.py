@@ -9,19 +9,19 @@ import pandas as pd
 import pytest
 
 from made import Made
-from viad import results
 from viad.comparison.conditions import AXES
+from viad.comparison.curves import curves
 from viad.comparison.writing import TITLES, marked
-from viad.experiments import Experiments
-from viad.findings.age import first_year
-from viad.findings.claims import CLAIMS
-from viad.findings.evidence import HOLDS, NOT_RUN, NOT_SEEN, PARTLY, Count, count, verdict
-from viad.findings.figures import draw_curves
-from viad.findings.page import FILE, write_findings
+from viad.documentation.findings.age import first_year
+from viad.documentation.findings.claims import CLAIMS
+from viad.documentation.findings.evidence import HOLDS, NOT_RUN, NOT_SEEN, PARTLY, Count, count, verdict
+from viad.documentation.findings.figures import draw_curves
+from viad.documentation.findings.page import FILE, write_findings
+from viad.experiments import committed_results
+from viad.experiments.tables import Experiments
+from viad.plots.critical_difference import critical_difference_diagram
 from viad.report.cards import dataset_cards, model_cards
-from viad.report.curves import curves
-from viad.report.diagram import critical_difference_diagram
-from viad.studies import read_question, read_shows, states, study_names
+from viad.studies.plans import read_question, read_shows, states, study_names
 
 ROOT = Path(__file__).parents[1]
 
@@ -188,7 +188,7 @@ def test_the_diagram_joins_what_is_not_told_apart():
     ranks = pd.DataFrame({"detector": ["a", "b", "c"], "rank": [1.0, 1.5, 3.0], "critical_difference": 0.9})
     assert "<svg" in critical_difference_diagram(ranks)
     assert critical_difference_diagram(ranks.head(0)) is None
-    from viad.report.diagram import _bars
+    from viad.plots.critical_difference import _bars
 
     assert _bars([1.0, 1.5, 3.0], 0.9) == [(0, 1)]
     assert _bars([1.0, 1.5, 2.2, 3.0], 1.3) == [(0, 2), (2, 3)]
@@ -224,7 +224,7 @@ def test_the_docs_are_made_from_what_is_kept(monkeypatch, tmp_path):
     for name in ("conf", "docs"):
         shutil.copytree(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    write_findings(results.kept())
+    write_findings(committed_results.kept())
     assert FILE.read_text() == (ROOT / FILE).read_text(), "run `viad findings`"
 
 

@@ -6,7 +6,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from viad.images import read_image, read_mask, resize_image
+from viad.artifacts.images import read_image, read_mask, resize_image
 
 RNG = np.random.default_rng(0)
 SMOOTH = np.add.outer(np.arange(60) * 2, np.arange(90)).astype(np.uint8)

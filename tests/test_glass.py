@@ -9,9 +9,9 @@ from anomalib.models.image.glass.torch_model import GlassModel as AnomalibModel
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-import viad.backbones  # noqa: F401  # registers stand-ins with timm
+import viad.backbones.embedded  # noqa: F401  # registers stand-ins with timm
 from loaders import loader
-from viad.feature_cache import FeatureCache
+from viad.backbones.feature_cache import FeatureCache
 from viad.models import glass
 from viad.models.glass import Glass, truncated
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from viad import learning
+from viad.artifacts.images import read_image, resize_image
 from viad.datasets import synthetic
-from viad.images import read_image, resize_image
 from viad.metrics.image import auroc
+from viad.training import build
 
 STATED = {
     "args": {"coreset_sampling_ratio": 0.05, "num_neighbors": 1, "max_patches": 3000},
@@ -31,10 +31,10 @@ def rows(tmp_path_factory):
 
 
 def _auroc(rows, size):
-    learning.device_for("cpu")
+    build.device_for("cpu")
     torch.manual_seed(0)
-    spec = learning.model_spec(MODEL, BACKBONE, image_size=size, color="rgb", budget="small", on_gpu=False)
-    model = learning.build(spec, "float32")
+    spec = build.model_spec(MODEL, BACKBONE, image_size=size, color="rgb", budget="small", on_gpu=False)
+    model = build.build(spec, "float32")
 
     def tensors(chosen):
         pixels = [resize_image(read_image(row.image), size, "rgb", "squash") for row in chosen]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from viad.artifacts.images import COLORS, read_image, read_mask, resize_image, resize_mask, write_image
 from viad.errors import DataError
-from viad.images import COLORS, read_image, read_mask, resize_image, resize_mask, write_image
 
 SMOOTH = np.add.outer(np.arange(40), np.arange(60))[:, :, None] * np.array([1, 2, 1]) + np.array([0, 10, 90])
 PICTURE = SMOOTH.astype(np.uint8)

@@ -9,13 +9,13 @@ import torch
 import yaml
 from PIL import Image
 
-from viad import learning, training
+from viad.artifacts.samples import read_samples
 from viad.datasets import imported
 from viad.errors import ConfigError, DataError
-from viad.importing import import_images
-from viad.layouts import understand
-from viad.samples import read_samples
+from viad.importing.importer import import_images
+from viad.importing.layouts import understand
 from viad.stages import raw, resize
+from viad.training import build, fit
 
 ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(0)
@@ -193,10 +193,10 @@ def _train(dataset, category):
         yaml.safe_load((ROOT / f"conf/{part}.yaml").read_text()) for part in ("model/padim", "backbone/random")
     )
     model["small"]["args"]["n_features"] = 10
-    spec = learning.model_spec(model, backbone, image_size=64, color="rgb", budget="small", on_gpu=False)
-    detector = learning.build(spec, "float32")
+    spec = build.model_spec(model, backbone, image_size=64, color="rgb", budget="small", on_gpu=False)
+    detector = build.build(spec, "float32")
     folder = Path("log")
-    training.fit(
+    fit.fit(
         detector, spec, samples[samples["split"].isin(["train", "val"])], validation="none", patience=1, seed=0,
         device=torch.device("cpu"), log_folder=folder, checkpoints=Path("checkpoints"),
     )  # fmt: skip

@@ -5,8 +5,8 @@ import pytest
 import torch
 from anomalib.models.components import GaussianBlur2d
 
+from viad.artifacts.anomaly_maps import Recipe, StoredMaps, render, write_recipe
 from viad.errors import DataError
-from viad.maps import Recipe, StoredMaps, render, write_recipe
 
 
 def some_maps(count=3, side=14, seed=0):

@@ -10,10 +10,11 @@ import torch
 from anomalib.data.dataclasses import ImageBatch
 from anomalib.models.components import TimmFeatureExtractor
 
-from viad import learning, weights
+from viad.artifacts.anomaly_maps import Recipe, render
+from viad.backbones import weights
 from viad.errors import ConfigError, WeightsError
-from viad.maps import Recipe, render
 from viad.models import mmr
+from viad.training import build
 
 ARGS = {
     "student": "vit_tiny_patch16_224", "student_pre_trained": False, "student_options": {"depth": 1},
@@ -28,7 +29,7 @@ SPEC = {
 
 def _built(spec=None, **args):
     torch.manual_seed(0)
-    return learning.build(learning.ModelSpec(**SPEC | (spec or {}), args=ARGS | args), "float32")
+    return build.build(build.ModelSpec(**SPEC | (spec or {}), args=ARGS | args), "float32")
 
 
 class Tag(torch.nn.Module):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from viad.model_tables import PLAIN, contamination_table, models_table, supervision_table
+from viad.documentation.model_tables import PLAIN, contamination_table, models_table, supervision_table
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,11 +11,11 @@ from anomalib.models.image import Padim as AnomalibPadim
 from anomalib.models.image import Patchcore as AnomalibPatchcore
 from lightning import seed_everything
 
-from viad import learning, training
-from viad.cost import score_batch
-from viad.images import write_image
+from viad.artifacts.images import write_image
+from viad.inference.scoring import score_batch
 from viad.models.padim import Padim
 from viad.models.patchcore import Patchcore
+from viad.training import build, fit
 
 ROOT = Path(__file__).parents[1]
 MODELS = sorted(path for path in (ROOT / "conf/model").glob("*.yaml") if path.stem != "external")
@@ -61,13 +61,13 @@ def _spec(path, color="rgb", **changes):
     # The models that ask for another backbone than the default one ask for a transformer.
     backbone = TRANSFORMER if "defaults" in model else BACKBONE
     size = 64 - 64 % backbone.get("multiple_of", 1)
-    return learning.model_spec(model, backbone, image_size=size, color=color, budget="small", on_gpu=False)
+    return build.model_spec(model, backbone, image_size=size, color=color, budget="small", on_gpu=False)
 
 
 def _fit(spec, samples, tmp_path, validation="none"):
     seed_everything(0, verbose=False)
-    model = learning.build(spec, "float32")
-    outcome = training.fit(
+    model = build.build(spec, "float32")
+    outcome = fit.fit(
         model, spec, samples, validation=validation, patience=1, seed=0, device=CPU, log_folder=tmp_path / "log",
         checkpoints=tmp_path / "checkpoints",
     )  # fmt: skip
@@ -79,7 +79,7 @@ def _images(samples):
 
 
 def training_image(path):
-    from viad.datamodule import load_tensor
+    from viad.training.loading import load_tensor
 
     return load_tensor(Path(path))
 
@@ -98,8 +98,8 @@ def test_a_model_fits_scores_each_image_by_itself_and_reloads(path, samples, tmp
     alone = [score_batch(model, image[None], CPU) for image in images]
     np.testing.assert_allclose(scores, np.concatenate([s for s, _ in alone]), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(maps, np.concatenate([m for _, m in alone]), rtol=1e-3, atol=1e-4)
-    learning.save_model(model, spec, tmp_path / "model")
-    again, _ = learning.load_model(tmp_path / "model", "float32", CPU)
+    build.save_model(model, spec, tmp_path / "model")
+    again, _ = build.load_model(tmp_path / "model", "float32", CPU)
     np.testing.assert_array_equal(score_batch(again, images, CPU)[0], scores)
 
 
@@ -108,7 +108,7 @@ def test_training_twice_with_one_seed_saves_the_same_bytes(path, samples, tmp_pa
     spec = _spec(path)
     for name in ("a", "b"):
         model, _ = _fit(spec, samples, tmp_path / name)
-        learning.save_model(model, spec, tmp_path / name / "model")
+        build.save_model(model, spec, tmp_path / name / "model")
     first, second = ((tmp_path / name / "model/model.safetensors").read_bytes() for name in ("a", "b"))
     assert first == second
 
@@ -129,11 +129,11 @@ def test_training_that_was_broken_off_ends_in_the_same_model(path, samples, tmp_
             raise Killed
 
     seed_everything(0, verbose=False)
-    model = learning.build(spec, "float32")
+    model = build.build(spec, "float32")
     model.on_train_batch_end = kill
     options = {"validation": "none", "patience": 1, "seed": 0, "device": CPU, "log_folder": tmp_path / "log"}
     with pytest.raises(Killed):
-        training.fit(model, spec, samples, checkpoints=tmp_path / "checkpoints", **options)
+        fit.fit(model, spec, samples, checkpoints=tmp_path / "checkpoints", **options)
     resumed, _ = _fit(spec, samples, tmp_path)
     assert not list((tmp_path / "checkpoints").glob("*"))
     expected, state = whole.state_dict(), resumed.state_dict()
@@ -149,7 +149,7 @@ def test_frozen_weights_are_not_saved_and_grey_works(path, samples, tmp_path):
         write_image((training_image(image)[0].numpy() * 255).astype(np.uint8), tmp_path / f"{i}.png")
     spec = _spec(path, color="gray1")
     model, _ = _fit(spec, grey, tmp_path)
-    learning.save_model(model, spec, tmp_path / "model")
+    build.save_model(model, spec, tmp_path / "model")
     from safetensors.torch import load_file
 
     saved = load_file(tmp_path / "model/model.safetensors")
@@ -161,11 +161,11 @@ def test_a_saved_model_that_lacks_a_part_is_not_loaded(tmp_path):
     from safetensors.torch import load_file, save_file
 
     spec = _spec(ROOT / "conf/model/simplenet.yaml")
-    learning.save_model(learning.build(spec, "float32"), spec, tmp_path / "model")
+    build.save_model(build.build(spec, "float32"), spec, tmp_path / "model")
     file = tmp_path / "model/model.safetensors"
     save_file({k: v for k, v in load_file(file).items() if k != "model.adaptor.bias"}, file)
     with pytest.raises(RuntimeError, match=r"model\.adaptor\.bias"):
-        learning.load_model(tmp_path / "model", "float32", CPU)
+        build.load_model(tmp_path / "model", "float32", CPU)
 
 
 @pytest.mark.parametrize("validation", ["normal", "same_defects"])
@@ -179,10 +179,10 @@ def test_early_stopping_uses_validation_and_says_so(samples, tmp_path, validatio
 
 def test_one_class_models_see_no_labelled_anomaly_and_supervised_ones_need_one(samples):
     told = samples.assign(split="train")
-    assert (training.rows_for(told, "one_class")["train_label"] == 0).all()
-    assert (training.rows_for(told, "supervised")["train_label"] == 1).sum() == 4
-    with pytest.raises(training.DataError, match=r"supervision\.anomalies"):
-        training.rows_for(told[told["train_label"] == 0], "supervised")
+    assert (fit.rows_for(told, "one_class")["train_label"] == 0).all()
+    assert (fit.rows_for(told, "supervised")["train_label"] == 1).sum() == 4
+    with pytest.raises(fit.DataError, match=r"supervision\.anomalies"):
+        fit.rows_for(told[told["train_label"] == 0], "supervised")
 
 
 def test_patchcore_scores_as_anomalibs_does_with_the_same_bank():

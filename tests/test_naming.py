@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viad.naming import NOTED, RANDOM, experiment_name
+from viad.experiments.naming import NOTED, RANDOM, experiment_name
 
 BASE = {"model.name": "patchcore", "dataset.name": "elpv", "image_size": 256, "seed": 3341}
 

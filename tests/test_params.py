@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viad.atomic import replacing
+from viad.artifacts.atomic import replacing
+from viad.config.params import fraction, one_of, read_params
 from viad.errors import ConfigError
-from viad.params import fraction, one_of, read_params
 from viad.seeds import derived_seed, generator
 
 SPLIT_SEED = 2526722610  # the first 4 bytes of sha256('3341\x1fsplit\x1fmono'), least significant first

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812
 
-from viad.backbones import FrozenBackbone
+from viad.backbones.frozen import FrozenBackbone
 from viad.errors import ConfigError
 from viad.models import patch_bank
-from viad.models.patch_embedding import PatchFeatures, embed
+from viad.models.components.patch_embedding import PatchFeatures, embed
 
 ROOT = Path(__file__).parents[1]
 

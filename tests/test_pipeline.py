@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from viad.maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, render
 
 TINY = [
     "dataset=synthetic", "dataset.categories=[texture]", "dataset.source.size=128", "dataset.source.train_normals=10",

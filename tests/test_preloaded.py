@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from viad.preloaded import stage_server
+from viad.studies.stage_server import stage_server
 
 STAGE = """
 import os, pathlib, sys, time
@@ -86,7 +86,7 @@ def _listens(address):
 
 def test_a_server_ends_with_the_process_that_started_it():
     code = (
-        "import os, time, sys; from viad.preloaded import stage_server\n"
+        "import os, time, sys; from viad.studies.stage_server import stage_server\n"
         "with stage_server(os.environ, ['json']) as folder:\n"
         "    print(folder, flush=True); time.sleep(60)"
     )

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from viad import published
+from viad.documentation import published
+from viad.documentation.published import against_published, published_page, read_published
 from viad.errors import ConfigError
-from viad.published import against_published, published_page, read_published
-from viad.results import kept
+from viad.experiments.committed_results import kept
 
 ROOT = Path(__file__).parents[1]
 LINE = {

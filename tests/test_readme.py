@@ -29,14 +29,14 @@ def test_the_first_screen_has_commands_table_and_picture():
 
 
 def test_generated_parts_are_current():
-    from viad.shifts import severity_table
+    from viad.protocol.shifts import severity_table
 
     assert (ROOT / "metrics/results.md").read_text(encoding="utf-8") in README, "run `viad docs`"
     assert severity_table() in (ROOT / "docs/shifts.md").read_text(encoding="utf-8"), "run `viad docs`"
 
 
 def test_the_datasets_page_says_what_the_yamls_say(monkeypatch):
-    from viad.dataset_tables import counts_table, datasets_table
+    from viad.documentation.dataset_tables import counts_table, datasets_table
 
     monkeypatch.chdir(ROOT)
     page = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 import many_experiments
-from viad import results
 from viad.comparison.practice import MARKS
+from viad.experiments import committed_results
 from viad.report.contents import contents, planned
 from viad.report.page import KEYS, write_page
-from viad.studies import plan, read_study
+from viad.studies.plans import plan, read_study
 
 ROOT = Path(__file__).parents[1]
 COUNT = 70  # ten detectors at three sizes, plain and under two shifts
@@ -36,7 +36,7 @@ def made(tmp_path_factory):
     many_experiments.write(root, COUNT, yaml.safe_load((root / "params.yaml").read_text()))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        return contents(results.known(), [], root / "pictures"), root
+        return contents(committed_results.known(), [], root / "pictures"), root
 
 
 def test_the_page_gets_all_that_it_shows_as_plain_values(made):

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from viad.artifacts.anomaly_maps import Recipe, StoredMaps, write_recipe
 from viad.errors import DataError
-from viad.maps import Recipe, StoredMaps, write_recipe
 from viad.report.gallery import choose, file_stem, gallery, overlaid
 from viad.report.page import KEYS, plain, write_page
 

@@ -15,8 +15,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from viad.checkpoints import Checkpoints, fingerprint
-from viad.images import write_image
+from viad.artifacts.images import write_image
+from viad.training.checkpoints import Checkpoints, fingerprint
 
 ROOT = Path(__file__).parents[1]
 SIZE, EPOCHS, TRIALS = 64, 6, 10

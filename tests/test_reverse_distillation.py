@@ -9,7 +9,7 @@ from anomalib.models.image.reverse_distillation.loss import ReverseDistillationL
 from anomalib.models.image.reverse_distillation.torch_model import ReverseDistillationModel as AnomalibModel
 from torch.nn import functional as F  # noqa: N812
 
-import viad.backbones  # noqa: F401  # registers viad_random
+import viad.backbones.embedded  # noqa: F401  # registers viad_random
 from viad.errors import ConfigError
 from viad.models import reverse_distillation as rd
 

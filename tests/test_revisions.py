@@ -7,7 +7,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from viad.revisions import Revision
+from viad.experiments.revisions import Revision
 
 TABLE = "sample,score\\n007,0.5\\n"
 MAKE = f"mkdir -p out/deep && printf '{TABLE}' > out/deep/scores.csv && printf '[1]' > one.json"

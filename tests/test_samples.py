@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from viad.artifacts.samples import COLUMNS, SPLITS, read_samples, write_samples
 from viad.errors import DataError
-from viad.samples import COLUMNS, SPLITS, read_samples, write_samples
 
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs", "Cc"]), max_size=8)
 

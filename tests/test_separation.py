@@ -10,13 +10,13 @@ import torch
 import yaml
 from lightning import seed_everything
 
-from viad import learning, training
-from viad.cost import score_batch
-from viad.datamodule import load_tensor
+from viad.artifacts.images import resize_image, write_image
+from viad.artifacts.samples import COLUMNS
 from viad.datasets.synthetic.specimen import Order, picture
-from viad.images import resize_image, write_image
+from viad.inference.scoring import score_batch
 from viad.metrics.image import auroc
-from viad.samples import COLUMNS
+from viad.training import build, fit
+from viad.training.loading import load_tensor
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -51,12 +51,12 @@ def test_large_defects_of_the_texture_are_told_from_normal_images(name, samples,
         yaml.safe_load((ROOT / f"conf/{part}.yaml").read_text())
         for part in (f"model/{name}", "backbone/efficientnet_lite0")
     )
-    spec = learning.model_spec(model, backbone, image_size=SIZE, color="rgb", budget="small", on_gpu=False)
+    spec = build.model_spec(model, backbone, image_size=SIZE, color="rgb", budget="small", on_gpu=False)
     spec = replace(spec, epochs=LONGER.get(name, spec.epochs))
-    learning.device_for("cpu")
+    build.device_for("cpu")
     seed_everything(0, verbose=False)
-    detector = learning.build(spec, "float32")
-    training.fit(
+    detector = build.build(spec, "float32")
+    fit.fit(
         detector, spec, samples[samples["split"] == "train"], validation="none", patience=1, seed=0, device=CPU,
         log_folder=tmp_path / "log", checkpoints=tmp_path / "checkpoints",
     )  # fmt: skip

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from viad.composition import compose_params
-from viad.settings import changed_settings
+from viad.config.composition import compose_params
+from viad.experiments.overrides import changed_settings
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from viad.errors import ConfigError
-from viad.shifts import GEOMETRIC, SEVERITIES, severity_table, shift_for
+from viad.protocol.shifts import GEOMETRIC, SEVERITIES, severity_table, shift_for
 
 SIDE = 96
 EVERY = pytest.mark.parametrize("name", SEVERITIES)
@@ -209,8 +209,8 @@ def test_table_lists_every_shift():
 
 
 def test_a_defect_is_not_moved_out_of_the_frame(tmp_path, monkeypatch):
-    from viad.images import read_mask, write_image
-    from viad.shifts import Shift
+    from viad.artifacts.images import read_mask, write_image
+    from viad.protocol.shifts import Shift
     from viad.stages.shift import _apply
 
     monkeypatch.chdir(tmp_path)

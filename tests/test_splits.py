@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from viad.errors import ConfigError, DataError
-from viad.splits import assign_splits
+from viad.protocol.splits import assign_splits
 
 SPLIT = {"seed": 3341, "test_normals": 0.25, "val_normals": 0.15, "pool_anomalies": 0.5, "pool_defects": []}
 

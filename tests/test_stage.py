@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from viad.startup import import_quickly
+from viad.processes.startup import import_quickly
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,7 +63,7 @@ def test_importing_quickly_leaves_the_collector_on():
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are counted on Linux")
 def test_a_block_that_was_freed_is_used_again():
     code = (
-        "import resource, sys; from viad.startup import keep_freed_memory; {}\n"
+        "import resource, sys; from viad.processes.startup import keep_freed_memory; {}\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "bytearray(64 << 20); before = faults(); bytearray(64 << 20); print(faults() - before)"
     )

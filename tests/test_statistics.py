@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from loaders import loader
-from viad.feature_cache import FeatureCache
-from viad.models.statistics import ChannelScale, channel_statistics, standardize, training_batches
+from viad.backbones.feature_cache import FeatureCache
+from viad.models.components.channel_statistics import ChannelScale, channel_statistics, standardize, training_batches
 
 LABELS = [0, 1, 0, 0, 1, 0, 0]
 

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from viad.errors import ConfigError
-from viad.pool import _children, in_turn, run_all
-from viad.splits import assign_splits
-from viad.stages.contaminate import Pool
-from viad.studies import EDITIONS, Experiment, _listed, estimate, plan, read_study
+from viad.protocol.anomaly_reserve import Pool
+from viad.protocol.splits import assign_splits
+from viad.studies.plans import EDITIONS, Experiment, _listed, estimate, plan, read_study
+from viad.studies.runner import _children, in_turn, run_all
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("*.yaml"))
@@ -191,7 +191,7 @@ def test_a_study_keeps_what_ran_says_what_failed_and_runs_nothing_twice(project)
     assert (page / "index.html").is_file()
     assert len(list((page / "pictures").rglob("*.jpg"))) >= 8
     assert "no such experiment" in project.run("viad", "report", "--gallery", "nosuch", check=False)
-    (project.folder / "src/viad/maps.py").open("a").write("# changed\n")
+    (project.folder / "src/viad/artifacts/anomaly_maps.py").open("a").write("# changed\n")
     assert "uncommitted changes" in project.run("viad", "study", "tiny", check=False)
 
 
@@ -230,9 +230,9 @@ def test_a_study_that_is_killed_goes_on(project):
 
 def test_a_planned_name_is_that_of_the_run(monkeypatch, tmp_path):
     """What `plan` makes of overrides is what the composed params are called."""
-    from viad.composition import compose_params
-    from viad.experiments import CONDITIONS, lookup
-    from viad.naming import experiment_name
+    from viad.config.composition import compose_params
+    from viad.experiments.naming import experiment_name
+    from viad.experiments.tables import CONDITIONS, lookup
 
     monkeypatch.chdir(ROOT)
     grid = {

@@ -5,7 +5,7 @@ import torch
 from anomalib.data import ImageBatch
 from anomalib.models.image.supersimplenet import torch_model as anomalib
 
-import viad.backbones  # noqa: F401  # registers viad_random
+import viad.backbones.embedded  # noqa: F401  # registers viad_random
 from loaders import loader
 from viad.models.supersimplenet import Supersimplenet
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from viad.artifacts.images import read_image, read_mask
 from viad.datasets import load, synthetic
 from viad.datasets.synthetic.scene import expose
 from viad.datasets.synthetic.specimen import AREAS, PRODUCTS, VISIBLE, Order, expose_scene, picture
 from viad.errors import ConfigError, DataError
-from viad.images import read_image, read_mask
 
 SOURCE = {"seed": 5, "size": 128, "train_normals": 3, "test_normals": 2, "anomalies": 2}
 DEFECTS = {

@@ -11,7 +11,9 @@ from PIL import Image
 
 from viad.errors import ConfigError
 from viad.models import textures
-from viad.models.textures import TextureAnomalies, Textures, perlin_mask, perlin_noise, procedural_texture
+from viad.models.components.perlin import perlin_mask, perlin_noise
+from viad.models.components.texture_anomalies import TextureAnomalies
+from viad.models.components.textures import Textures, procedural_texture
 
 SIZE = (48, 64)
 

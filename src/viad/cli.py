@@ -63,21 +63,21 @@ def _parser() -> ArgumentParser:
 
 
 def _results(_: Namespace) -> int:
-    from viad.documents import read_results
+    from viad.documentation.generated_parts import read_results
 
     print(read_results())
     return 0
 
 
 def _params(arguments: Namespace) -> int:
-    from viad.composition import compose_params
+    from viad.config.composition import compose_params
 
     compose_params(arguments.overrides)
     return 0
 
 
 def _name(_: Namespace) -> int:
-    from viad.renaming import rename_all
+    from viad.experiments.renaming import rename_all
 
     for old, new in rename_all().items():
         print(f"{old} -> {new}")
@@ -103,7 +103,7 @@ def _audit(arguments: Namespace) -> int:
 
 
 def _import(arguments: Namespace) -> int:
-    from viad.importing import import_images
+    from viad.importing.importer import import_images
 
     print(import_images(arguments.path, arguments.name, arguments.normal, dry_run=arguments.dry_run), end="")
     return 0
@@ -111,9 +111,9 @@ def _import(arguments: Namespace) -> int:
 
 def _study(arguments: Namespace) -> int:
     """Run what a study lacks; 1 if an experiment failed."""
-    from viad.pool import existing, run_all
-    from viad.results import known
-    from viad.studies import FOLDER, estimate, plan, read_study
+    from viad.experiments.committed_results import known
+    from viad.studies.plans import FOLDER, estimate, plan, read_study
+    from viad.studies.runner import existing, run_all
 
     name, jobs = arguments.name, arguments.jobs
     experiments = plan(read_study(name, arguments.edition))
@@ -136,16 +136,16 @@ def _study(arguments: Namespace) -> int:
 
 def _compare(arguments: Namespace) -> int:
     from viad.comparison.writing import compare, write_comparison
-    from viad.results import known
+    from viad.experiments.committed_results import known
 
     print(write_comparison(compare(known()), arguments.out), end="")
     return 0
 
 
 def _report(arguments: Namespace) -> int:
+    from viad.experiments.committed_results import known
     from viad.report.contents import contents
     from viad.report.page import write_page
-    from viad.results import known
 
     experiments = known()
     if unknown := sorted(set(arguments.gallery) - set(experiments.revisions)):
@@ -159,8 +159,8 @@ def _report(arguments: Namespace) -> int:
 
 
 def _findings(_: Namespace) -> int:
-    from viad.findings.page import write_findings
-    from viad.results import collect, kept
+    from viad.documentation.findings.page import write_findings
+    from viad.experiments.committed_results import collect, kept
 
     collect()  # so that a clone, which has no experiments, makes the same page of what is kept
     print(write_findings(kept()))
@@ -168,14 +168,14 @@ def _findings(_: Namespace) -> int:
 
 
 def _collect(_: Namespace) -> int:
-    from viad.results import FILE, collect
+    from viad.experiments.committed_results import FILE, collect
 
     print(f"{collect()} rows into {FILE}")
     return 0
 
 
 def _docs(_: Namespace) -> int:
-    from viad.documents import refresh
+    from viad.documentation.generated_parts import refresh
 
     refresh()
     return 0

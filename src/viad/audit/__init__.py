@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from viad.atomic import replacing
+from viad.artifacts.atomic import replacing
 from viad.errors import DataError
 
 FOLDER, FILE = Path("data/audit"), "findings.csv"

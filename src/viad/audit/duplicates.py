@@ -14,7 +14,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from viad.images import Pixels
+from viad.artifacts.images import Pixels
 
 HASH_SIDE = 16  # 256 bits
 MOST_BITS = 32  # that the hashes of near duplicates differ in

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from viad.artifacts.images import Pixels, read_image, read_mask
+from viad.artifacts.samples import ANOMALOUS, NORMAL
 from viad.audit import COLUMNS, EXCLUDED, KINDS
 from viad.audit.duplicates import Fingerprint, duplicates, fingerprint
 from viad.audit.masks import cells, marked_cells, misplaced
 from viad.datasets import Row, counts
 from viad.errors import DataError
-from viad.images import Pixels, read_image, read_mask
-from viad.samples import ANOMALOUS, NORMAL
 
 FAR = 8.0  # robust standard deviations from the median: an outlier
 

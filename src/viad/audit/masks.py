@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from viad.images import Pixels
+from viad.artifacts.images import Pixels
 from viad.seeds import generator
 
 GRID = 32  # cells a side

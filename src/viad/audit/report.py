@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from viad.artifacts.provenance import write_json
 from viad.audit import FOLDER, KINDS, write_findings
+from viad.audit.finding_pictures import draw_findings
 from viad.audit.inspection import audit
 from viad.datasets import Row
-from viad.plots.findings import draw_findings
-from viad.records import write_json
 
 
 def report(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, int]:

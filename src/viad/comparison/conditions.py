@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from viad.naming import BACKBONE, SMALL
+from viad.experiments.naming import BACKBONE, SMALL
 
 # What a setting consists of, and its plain value (None: whatever it is, it must be equal).
 SETTING: dict[str, Any] = {

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from viad import markdown
-from viad.atomic import replacing
+from viad.artifacts import markdown
+from viad.artifacts.atomic import replacing
+from viad.artifacts.folders import check_ours
 from viad.comparison.conditions import AXES, PLAIN, SETTING, in_words, prepared, unusual
 from viad.comparison.practice import MARKS, marks
 from viad.comparison.ranking import ranked
@@ -21,8 +22,7 @@ from viad.comparison.tables import (
     fronts,
     means,
 )
-from viad.experiments import Experiments
-from viad.folders import check_ours
+from viad.experiments.tables import Experiments
 
 METRICS = {"image_auroc": "AUROC", "pg2": "PG2", "pb2": "PB2", "aupro_30": "AUPRO"}
 TITLES = {

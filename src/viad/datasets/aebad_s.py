@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.trees import folders, images, mask_named, only, refuse_surplus, root_of
+from viad.datasets.folder_trees import folders, images, mask_named, only, refuse_surplus, root_of
 
 DOMAINS = ("same", "background", "illumination", "view")
 NORMAL = "good"

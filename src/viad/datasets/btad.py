@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.trees import mvtec_rows, root_of
+from viad.datasets.folder_trees import mvtec_rows, root_of
 
 
 def rows(raw: Path, category: str) -> Iterator[Row]:

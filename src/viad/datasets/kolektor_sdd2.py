@@ -5,10 +5,10 @@ says whether it is anomalous. The anomalous training images are the pool. Stray 
 from collections.abc import Iterator
 from pathlib import Path
 
+from viad.artifacts.images import read_mask
 from viad.datasets import Row
-from viad.datasets.trees import images, mask_named, only, root_of
+from viad.datasets.folder_trees import images, mask_named, only, root_of
 from viad.errors import DataError
-from viad.images import read_mask
 
 MASK = "_GT"
 

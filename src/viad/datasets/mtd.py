@@ -7,10 +7,10 @@ uneven there was not drawn, so these tiles have none."""
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from viad.artifacts.images import read_mask
 from viad.datasets import Row
-from viad.datasets.trees import images, only, root_of
+from viad.datasets.folder_trees import images, only, root_of
 from viad.errors import DataError
-from viad.images import read_mask
 
 KINDS = ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven")
 NORMAL = "Free"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.trees import images, mask_named, only, refuse_surplus, root_of
+from viad.datasets.folder_trees import images, mask_named, only, refuse_surplus, root_of
 from viad.errors import DataError
 
 PRIVATE = ("test_private", "test_private_mixed")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.trees import images, root_of, tree_rows
+from viad.datasets.folder_trees import images, root_of, tree_rows
 from viad.errors import DataError
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.trees import only, root_of
+from viad.datasets.folder_trees import only, root_of
 from viad.errors import ConfigError, DataError
 
 LISTS = {"single": "realiad_jsons_sv", "all": "realiad_jsons"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from viad.datasets import Row
-from viad.datasets.trees import images, mask_named, only, refuse_surplus, root_of
+from viad.datasets.folder_trees import images, mask_named, only, refuse_surplus, root_of
 from viad.errors import ConfigError, DataError
 
 SEED, TEST_NORMALS = 143, 150

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.trees import images, only, refuse_surplus, root_of
+from viad.datasets.folder_trees import images, only, refuse_surplus, root_of
 from viad.errors import DataError
 
 PARTS = {  # folder: split, domain

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.trees import only, root_of
+from viad.datasets.folder_trees import only, root_of
 from viad.errors import ConfigError, DataError
 
 SPLITS = ("1cls", "2cls_highshot", "2cls_fewshot")

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from viad.maps import Maps
+from viad.artifacts.anomaly_maps import Maps
 
 Batch = tuple[Maps, NDArray[np.bool_]]  # maps (N, H, W) float32, masks (N, H, W) bool
 Stream = Callable[[], Iterable[Batch]]

@@ -30,8 +30,8 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import Optimizer
 
-from viad.models.likelihood import joint_map
-from viad.models.statistics import ChannelScale, standardize
+from viad.models.components.channel_statistics import ChannelScale, standardize
+from viad.models.components.likelihood import joint_map
 
 WARM_UP = 0.08  # share of the epochs: 2 of the paper's 25 times 8
 WARM_UP_START, COSINE_END = 0.1, 1e-3

@@ -27,7 +27,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam, Optimizer
 
 from viad.errors import ConfigError
-from viad.models.statistics import ChannelScale, standardize
+from viad.models.components.channel_statistics import ChannelScale, standardize
 
 SCALES = 3
 CLAMP = 3.0  # alpha: how far a coupling can stretch, exp(3) at most

@@ -25,7 +25,7 @@ from anomalib.models.image import Dfm as AnomalibDfm
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from viad.params import one_of
+from viad.config.params import one_of
 
 SCORE_TYPES = ("fre", "nll")
 FEATURES_AT_ONCE = 4096

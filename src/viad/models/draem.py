@@ -9,7 +9,7 @@ weight 0 (alpha = 1 means that to the installed kornia), so nothing holds false 
 of the paper's: here both weigh 1. The image score is the maximum after averaging over 21 x 21 pixels. Images are
 turned at random before textures are pasted (paper: by up to 45 degrees; the code says how often: 0.3). Weights
 start from N(0, 0.02). The learning rate falls after 4/7 and 6/7 of the steps (400 and 600 of 700 epochs in the
-paper). Textures come from a folder or from `viad.models.textures`, and are never downloaded.
+paper). Textures come from a folder or from `viad.models.components.textures`, and are never downloaded.
 
 Scores and maps are log-odds: they order images and pixels as the paper's probabilities do, and do not
 saturate. `resolution` (not in the paper) is the side at which both networks work, whatever the images' size;
@@ -31,7 +31,8 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import rotate
 
 from viad.errors import ConfigError
-from viad.models.textures import TextureAnomalies, Textures
+from viad.models.components.texture_anomalies import TextureAnomalies
+from viad.models.components.textures import Textures
 
 COARSEST = 32  # both sides of an image are halved five times
 WINDOW = 21 / 256  # of the score's average, as a share of the side
@@ -44,7 +45,7 @@ class Draem(AnomalibDraem):
     """DRAEM with textures of one's own.
 
     Args:
-        textures: a folder of textures, or None for the drawn ones (see `viad.models.textures`).
+        textures: a folder of textures, or None for the drawn ones (see `viad.models.components.textures`).
         resolution: pixels, both sides; a multiple of 32.
         reconstruction_width: channels of the first U-Net's first block.
         discrimination_width: channels of the second U-Net's first block.

@@ -9,7 +9,7 @@ Where anomalib differs from the paper, we follow it. The learning rate falls at 
 steps (anomalib counts epochs, and never gets there). The quantiles that bring both maps to one scale come
 from a tenth of the training normals, which is not trained on, and from the maps before they are
 padded. Nothing is downloaded: the teacher's weights are a file put in place by hand; the penalty images, ImageNet
-in the paper, come from a folder or from `viad.models.textures`, which holds textures and no objects.
+in the paper, come from a folder or from `viad.models.components.textures`, which holds textures and no objects.
 
 `resolution` (not in the paper) is the side at which the networks work, whatever the images' size; the paper's
 images have 256 pixels, and the autoencoder's encoder sees them so in any case. `teacher: random` is for tests: a
@@ -38,12 +38,12 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
-from viad import weights
-from viad.backbones import freeze
+from viad.backbones import weights
+from viad.backbones.frozen import freeze
+from viad.config.params import one_of
 from viad.errors import ConfigError, WeightsError
-from viad.models.statistics import channel_statistics
-from viad.models.textures import Textures
-from viad.params import one_of
+from viad.models.components.channel_statistics import channel_statistics
+from viad.models.components.textures import Textures
 from viad.seeds import generator
 
 TEACHERS = ("file", "random")

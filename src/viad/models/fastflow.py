@@ -22,7 +22,7 @@ from anomalib.models.image.fastflow.torch_model import create_fast_flow_block
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from viad.models.likelihood import joint_map
+from viad.models.components.likelihood import joint_map
 
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-5
 

@@ -8,7 +8,7 @@ projection. Local anomalies are features of images in which textures were pasted
 losses, around a step written from the paper's formulas.
 
 Where anomalib differs from the paper or its code, we follow those: the backbone stays frozen whether or not it is
-pre-trained; textures come from a folder or from `viad.models.textures` and never are plain noise;
+pre-trained; textures come from a folder or from `viad.models.components.textures` and never are plain noise;
 opacity is drawn from N(0.5, 0.1) within [0.2, 0.8]; masks are one, the union or the overlap of two; the centre
 is measured on normalised images, and only where it is used. Of the paper's two hypotheses,
 `hypersphere` takes the one with a centre; the authors choose one for each category, after looking at it, and
@@ -35,9 +35,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam, AdamW, Optimizer
 
-from viad.models.patch_embedding import PatchFeatures
-from viad.models.statistics import ChannelScale, standardize, training_batches
-from viad.models.textures import TextureAnomalies, Textures
+from viad.models.components.channel_statistics import ChannelScale, standardize, training_batches
+from viad.models.components.patch_embedding import PatchFeatures
+from viad.models.components.texture_anomalies import TextureAnomalies
+from viad.models.components.textures import Textures
 
 NOISE_LENGTH = 0.015 * math.sqrt(1536)  # of the paper's noise; what follows is measured against it
 RADIUS, ASCENT = 0.5 / NOISE_LENGTH, 0.001 / NOISE_LENGTH
@@ -63,7 +64,7 @@ class Glass(AnomalibGlass):
         backbone: a timm name.
         layers: feature layers, the finest first.
         pre_trained: load the backbone's weights.
-        textures: a folder of textures, or None for the drawn ones (see `viad.models.textures`).
+        textures: a folder of textures, or None for the drawn ones (see `viad.models.components.textures`).
         dimensions: D, values of a patch, and of each layer's share before the layers are joined.
         hidden: width of the discriminator.
         noise: standard deviation of the noise on adapted features.

@@ -28,11 +28,11 @@ from anomalib.models.components.base import DynamicBufferMixin
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from viad.coreset import greedy_coreset
+from viad.artifacts.anomaly_maps import Recipe, render
 from viad.errors import DataError
-from viad.maps import Recipe, render
-from viad.models.patch_bank import SEARCH_BLOCK, PatchBankModule, nearest
-from viad.models.patch_embedding import PatchFeatures
+from viad.models.components.coreset import greedy_coreset
+from viad.models.components.patch_bank import SEARCH_BLOCK, PatchBankModule, nearest
+from viad.models.components.patch_embedding import PatchFeatures
 
 GREY_LEVELS = 255
 ALIGNMENT_SIDE = 64  # pixels: angles are found on images of this size

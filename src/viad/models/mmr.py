@@ -30,10 +30,10 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchvision.transforms.v2 import Compose, InterpolationMode, RandomHorizontalFlip, RandomResizedCrop
 
+from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.samples import NORMAL
+from viad.backbones.weights import ensure_weights, pretrained_network, weights_file
 from viad.errors import ConfigError
-from viad.maps import Recipe, render
-from viad.samples import NORMAL
-from viad.weights import ensure_weights, pretrained_network, weights_file
 
 MASK_RATIO = 0.4  # in training; nothing is masked at inference
 CROPPED_AREA = (0.7, 1.0)

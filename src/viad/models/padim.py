@@ -16,7 +16,7 @@ from anomalib.models.image import Padim as AnomalibPadim
 from anomalib.models.image.padim.torch_model import PadimModel
 from torch import Tensor, nn
 
-from viad.maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, render
 
 REGULARISATION = 0.01  # paper, eq. 1
 POSITIONS_AT_ONCE = 256

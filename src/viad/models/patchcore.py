@@ -1,7 +1,7 @@
 """PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022).
 
 anomalib's module, with its two slow parts replaced by ones that give the same result:
-the greedy coreset (`viad.coreset`) and the nearest-neighbour search. Two choices differ
+the greedy coreset (`viad.models.components.coreset`) and the nearest-neighbour search. Two choices differ
 from anomalib: the sparse random projection is left out where it would not make the
 patches smaller, and maps are upsampled bilinearly, as the paper does.
 """
@@ -17,8 +17,8 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 from torch import Tensor, nn
 
-from viad.coreset import coreset_size, greedy_coreset
-from viad.models.patch_bank import nearest
+from viad.models.components.coreset import coreset_size, greedy_coreset
+from viad.models.components.patch_bank import nearest
 
 PROJECTION_EPS = 0.9  # as the authors' code
 

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam
 
+from viad.artifacts.anomaly_maps import Recipe, render
 from viad.errors import ConfigError
-from viad.maps import Recipe, render
 
 LEARNING_RATE, BETAS = 0.005, (0.5, 0.999)
 WIDTHS = (64, 128, 256)  # of ResNet-18 at strides 4, 8 and 16

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam
 
-from viad.models.patch_embedding import PatchFeatures
-from viad.models.statistics import ChannelScale, standardize
+from viad.models.components.channel_statistics import ChannelScale, standardize
+from viad.models.components.patch_embedding import PatchFeatures
 
 THRESHOLD = 0.5  # th
 WEIGHT_DECAY = 1e-5

@@ -8,7 +8,7 @@ scores w d^2, d its distance to the nearest bank patch and w that one's factor.
 
 Choices: k = 6 neighbours as the paper says (the authors' code swallows the argument and uses 5); no
 centre crop; noisy patches are removed before the coreset is picked (the code zeroes their sampling
-weight, yet may start with one of them); the coreset is the exact greedy one (`viad.coreset`),
+weight, yet may start with one of them); the coreset is the exact greedy one (`viad.models.components.coreset`),
 its size a share of all patches, those left out included. The score is not min-max normalised.
 The factors need the same position to show the same thing in most images.
 """
@@ -23,10 +23,10 @@ from anomalib.models.components.base import DynamicBufferMixin
 from sklearn.neighbors import LocalOutlierFactor
 from torch import Tensor, nn
 
-from viad.coreset import coreset_size, greedy_coreset
 from viad.errors import DataError
-from viad.models.patch_bank import PatchBankModule, nearest
-from viad.models.patch_embedding import PatchFeatures
+from viad.models.components.coreset import coreset_size, greedy_coreset
+from viad.models.components.patch_bank import PatchBankModule, nearest
+from viad.models.components.patch_embedding import PatchFeatures
 
 PROJECTED = 128  # dimensions in which outlier factors are measured and the coreset is picked
 

@@ -19,7 +19,7 @@ from anomalib.models.image.stfpm.loss import STFPMLoss
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from viad.maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, render
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 

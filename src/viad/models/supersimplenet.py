@@ -34,8 +34,8 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
-from viad.datamodule import Balance
-from viad.models.statistics import ChannelScale, standardize
+from viad.models.components.balance import Balance
+from viad.models.components.channel_statistics import ChannelScale, standardize
 
 # The paper's grid at 256 px; anomalib's Perlin noise has up to 32 periods a side, and needs twice that.
 PERLIN_SIDE = 64

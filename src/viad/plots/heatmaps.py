@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from viad.images import read_image, read_mask
-from viad.maps import StoredMaps
+from viad.artifacts.anomaly_maps import StoredMaps
+from viad.artifacts.images import read_image, read_mask
 
 EACH = 4  # images a row of the gallery
 WIDTH, TITLES = 15.5, 0.75  # inches: of the gallery, and of a row's titles above its pictures

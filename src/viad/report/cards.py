@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from viad.composition import head_comment
+from viad.config.composition import head_comment
 
 DATASETS, MODELS = Path("conf/dataset"), Path("conf/model")
 LEARNING = {

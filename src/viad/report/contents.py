@@ -9,15 +9,15 @@ from typing import Any
 import pandas as pd
 
 from viad.comparison.conditions import AXES, PLAIN
+from viad.comparison.curves import curves
 from viad.comparison.practice import MARKS
 from viad.comparison.writing import compare, readable, shown, where
-from viad.experiments import Experiments
-from viad.published import published_rows
+from viad.documentation.published import published_rows
+from viad.experiments.tables import Experiments
+from viad.plots.critical_difference import critical_difference_diagram
 from viad.report.cards import dataset_cards, model_cards
-from viad.report.curves import curves
-from viad.report.diagram import critical_difference_diagram
 from viad.report.pictures import chosen, galleries
-from viad.studies import attempted, datasets, plan, read_question, read_shows, read_study, states, study_names
+from viad.studies.plans import attempted, datasets, plan, read_question, read_shows, read_study, states, study_names
 
 ANSWERS = 8  # that the page begins with
 COLUMNS = {  # of the page's table of experiments: column of the table of results

@@ -18,9 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from viad.images import Pixels
-from viad.maps import Maps, StoredMaps
-from viad.samples import ANOMALOUS
+from viad.artifacts.anomaly_maps import Maps, StoredMaps
+from viad.artifacts.images import Pixels
+from viad.artifacts.samples import ANOMALOUS
 
 SIDE = 192  # pixels, of the longer side
 QUALITY = 82  # of JPEG: 8 kB a picture

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from viad.atomic import replacing
+from viad.artifacts.atomic import replacing
+from viad.artifacts.folders import check_ours
 from viad.errors import DataError
-from viad.folders import check_ours
 
 STATIC = Path(__file__).parent / "static"
 KEYS = (

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from viad.artifacts.anomaly_maps import StoredMaps
+from viad.artifacts.images import read_image, read_mask
 from viad.comparison.conditions import PLAIN
-from viad.experiments import Experiments
-from viad.images import read_image, read_mask
-from viad.maps import StoredMaps
+from viad.experiments.revisions import Revision
+from viad.experiments.tables import Experiments
 from viad.report.gallery import gallery
-from viad.revisions import Revision
 
 MOST = 6  # galleries of a report: each has some two dozen pictures
 

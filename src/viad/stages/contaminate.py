@@ -6,19 +6,17 @@ from the back, so that the sets are nested (5 % lies inside 10 %) and disjoint, 
 condition moves an image that another one uses.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from viad.artifacts.samples import ANOMALOUS, NORMAL, read_samples, write_samples
+from viad.config.params import fraction, one_of, read_params
 from viad.errors import ConfigError
-from viad.params import fraction, one_of, read_params
-from viad.samples import ANOMALOUS, NORMAL, read_samples, write_samples
+from viad.protocol.anomaly_reserve import Pool
 from viad.seeds import generator
 
-SOURCES = ("pool", "natural")
 VALIDATIONS = ("none", "normal", "same_defects", "other_defects")
 
 
@@ -57,81 +55,6 @@ def main(category: str) -> None:
         ]
     )
     write_samples(told, Path("data/contaminated") / params["dataset.name"] / category)
-
-
-class Pool:
-    """The pool's anomalies, each promised to one use."""
-
-    def __init__(
-        self, pool: pd.DataFrame, *, natural_noise: list[str], pool_defects: list[str], val_share: float,
-        rng: np.random.Generator,
-    ) -> None:  # fmt: skip
-        order = pool.sort_values("sample").sample(frac=1, random_state=rng)
-        doubtful = order["defect"].isin(natural_noise)
-        apart = order["defect"].isin(pool_defects)
-        certain = order[~doubtful & ~apart & (order["label"] == ANOMALOUS)]
-        reserved = round(len(certain) * val_share)
-        self.natural, self.apart = order[doubtful & ~apart], order[apart]
-        self.reserved, self.free = certain[:reserved], certain[reserved:]
-
-    def contamination(self, wanted: dict[str, Any], normals: int) -> pd.DataFrame:
-        """Anomalies for a share of the training images (normals and anomalies together).
-
-        Raises:
-            ConfigError: the pool holds too few.
-        """
-        ratio = fraction("contamination.ratio", wanted["ratio"])
-        source = one_of("contamination.source", wanted["source"], SOURCES)
-        stock = self.natural if source == "natural" else self.free
-        count = round(normals * ratio / (1 - ratio))
-        if count > len(stock):
-            highest = len(stock) / (len(stock) + normals)
-            raise ConfigError(
-                f"contamination.ratio: {ratio} of {normals} normal images wants {count} anomalies, the source "
-                f"'{source}' has {len(stock)} (up to {highest:.3f}). Lower the ratio or raise "
-                "dataset.split.pool_anomalies."
-            )
-        return stock[len(stock) - count :]
-
-    def labelled(self, anomalies: int | str, defects: Sequence[str] = ()) -> pd.DataFrame:
-        """The first `anomalies` of the pool, or all of them.
-
-        Args:
-            anomalies: a count, or 'all'.
-            defects: the types they are taken from; none means all types. With one type, the
-                others stay unseen: the 'hard' setting of open-set supervised detection.
-
-        Raises:
-            ConfigError: not a count or 'all', an unknown type, or more than the pool has.
-        """
-        if unknown := set(defects) - set(self.free["defect"]):
-            known = ", ".join(sorted(set(self.free["defect"])))
-            raise ConfigError(f"supervision.defects: {sorted(unknown)} are not in the pool, which has {known}.")
-        stock = self.free[self.free["defect"].isin(defects)] if defects else self.free
-        count = len(stock) if anomalies == "all" else anomalies
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise ConfigError(f"supervision.anomalies: {anomalies!r} is neither a count nor 'all'.")
-        if count > len(stock):
-            raise ConfigError(
-                f"supervision.anomalies: {count}, but the pool has {len(stock)} beside those reserved for "
-                "validation. Lower it or raise dataset.split.pool_anomalies."
-            )
-        return stock[:count]
-
-    def validation(self, name: str) -> pd.DataFrame:
-        """The anomalies that early stopping may look at.
-
-        Raises:
-            ConfigError: there are none of the kind asked for.
-        """
-        chosen = {"same_defects": self.reserved, "other_defects": self.apart}.get(name, self.reserved[:0])
-        if name.endswith("_defects") and chosen.empty:
-            raise ConfigError(
-                f"validation: {name}, but the pool has no such anomalies. "
-                + ("Raise dataset.split.val_anomalies." if name == "same_defects" else
-                   "Name the types to keep out of test, as -S 'dataset.split.pool_defects=[TYPE]'.")
-            )  # fmt: skip
-        return chosen
 
 
 def _supervision(wanted: dict[str, Any]) -> dict[str, Any]:

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from viad.atomic import replacing
+from viad.artifacts.anomaly_maps import StoredMaps
+from viad.artifacts.atomic import replacing
+from viad.artifacts.images import read_mask
+from viad.artifacts.provenance import write_json
+from viad.artifacts.samples import ANOMALOUS, NORMAL, read_samples
+from viad.artifacts.scores import read_scores
+from viad.config.params import fraction, read_params
 from viad.errors import ConfigError, DataError
-from viad.images import read_mask
-from viad.maps import StoredMaps
 from viad.metrics.bootstrap import intervals
 from viad.metrics.image import auroc_by_defect, image_metrics
 from viad.metrics.operating import by_domain, rates, shift_effect, threshold
 from viad.metrics.pixel import Batch, pixel_metrics
-from viad.params import fraction, read_params
 from viad.plots.curves import write_curves
 from viad.plots.heatmaps import draw_gallery
-from viad.predictions import read_scores
-from viad.records import write_json
-from viad.samples import ANOMALOUS, NORMAL, read_samples
 from viad.seeds import generator
 
 SCORED = ["sample", "image", "mask", "label", "defect", "domain", "score", "row"]  # `row` of maps.npy

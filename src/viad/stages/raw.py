@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from viad import archives, datasets
-from viad.atomic import replacing
+from viad import datasets
+from viad.artifacts.atomic import replacing
 from viad.audit.report import in_words, report
+from viad.config.params import read_params
+from viad.datasets import archives
 from viad.errors import DataError
-from viad.params import read_params
 
 
 def main() -> None:

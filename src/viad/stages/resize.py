@@ -14,11 +14,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from viad.atomic import replacing
-from viad.audit import EXCLUDE, excluded_samples
-from viad.datasets import Row, read_rows
-from viad.errors import ConfigError, DataError
-from viad.images import (
+from viad.artifacts.atomic import replacing
+from viad.artifacts.images import (
     ASPECTS,
     COLORS,
     Mask,
@@ -29,9 +26,12 @@ from viad.images import (
     resize_mask,
     write_image,
 )
-from viad.params import one_of, read_params
-from viad.samples import ANOMALOUS, NORMAL, write_samples
-from viad.splits import PROTOCOLS, assign_splits
+from viad.artifacts.samples import ANOMALOUS, NORMAL, write_samples
+from viad.audit import EXCLUDE, excluded_samples
+from viad.config.params import one_of, read_params
+from viad.datasets import Row, read_rows
+from viad.errors import ConfigError, DataError
+from viad.protocol.splits import PROTOCOLS, assign_splits
 
 
 def main(category: str) -> None:

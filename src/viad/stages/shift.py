@@ -7,13 +7,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from viad.atomic import replacing
+from viad.artifacts.atomic import replacing
+from viad.artifacts.images import read_image, read_mask, write_image
+from viad.artifacts.samples import read_samples, write_samples
+from viad.config.params import read_params
 from viad.errors import DataError
-from viad.images import read_image, read_mask, write_image
-from viad.params import read_params
-from viad.samples import read_samples, write_samples
+from viad.protocol.shifts import Shift, shift_for
 from viad.seeds import generator
-from viad.shifts import Shift, shift_for
 
 DRAWS = 50
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from viad.atomic import replacing
+from viad.artifacts.atomic import replacing
+from viad.artifacts.provenance import write_json
+from viad.artifacts.run_table import TABLE, results_table
+from viad.config.params import read_params
 from viad.errors import DataError
-from viad.naming import experiment_name
-from viad.params import read_params
-from viad.records import write_json
-from viad.run_table import TABLE, results_table
+from viad.experiments.naming import experiment_name
 
 QUALITY = (
     "image_auroc", "image_aupr", "image_f1max", "pg2", "pb2", "pg5", "pb5", "false_alarm_rate", "miss_rate",

@@ -5,14 +5,14 @@ from pathlib import Path
 import pandas as pd
 from lightning import seed_everything
 
-from viad.atomic import replacing
-from viad.checkpoints import FOLDER, fingerprint
-from viad.learning import build, device_for, model_spec, save_model
-from viad.params import read_params
-from viad.records import environment, write_json
-from viad.samples import read_samples
+from viad.artifacts.atomic import replacing
+from viad.artifacts.provenance import environment, write_json
+from viad.artifacts.samples import read_samples
+from viad.config.params import read_params
 from viad.seeds import derived_seed
-from viad.training import describe, fit
+from viad.training.build import build, device_for, model_spec, save_model
+from viad.training.checkpoints import FOLDER, fingerprint
+from viad.training.fit import describe, fit
 
 
 def main(category: str) -> None:

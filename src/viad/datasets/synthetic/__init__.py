@@ -24,11 +24,11 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
+from viad.artifacts.images import write_image
+from viad.artifacts.samples import ANOMALOUS, NORMAL
 from viad.datasets import Row
 from viad.datasets.synthetic.specimen import GOOD, PRODUCTS, Order, kinds, picture
 from viad.errors import ConfigError, DataError
-from viad.images import write_image
-from viad.samples import ANOMALOUS, NORMAL
 
 FOREIGN = "foreign"
 SPLITS = ("train", "test", "pool")

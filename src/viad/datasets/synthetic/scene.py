@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from viad.artifacts.images import Pixels
 from viad.datasets.synthetic.surface import UNITS, Array, Surface, noise, paint
-from viad.images import Pixels
 
 AMBIENT = 0.45
 SHARPNESS = 24  # exponent of the highlights

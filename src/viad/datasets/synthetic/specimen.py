@@ -10,13 +10,13 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from viad.artifacts.images import Mask, Pixels
 from viad.datasets.synthetic.cloth import Cloth
 from viad.datasets.synthetic.defects import LOOKS, Ground
 from viad.datasets.synthetic.flange import Flange
 from viad.datasets.synthetic.scene import Light, expose, marks
 from viad.datasets.synthetic.surface import UNITS, Array, Surface
 from viad.datasets.synthetic.tray import Tray
-from viad.images import Mask, Pixels
 from viad.seeds import generator
 
 GOOD, LOGICAL = "good", "logical"

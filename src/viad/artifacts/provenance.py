@@ -1,0 +1,30 @@
+"""Records beside the numbers: JSON files, and what a number was made with."""
+
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from viad.artifacts.atomic import replacing
+
+PACKAGES = ("anomalib", "lightning", "numpy", "timm", "torch", "torchvision")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions, device and git commit, as plain values."""
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
+    return {
+        "device": device,
+        "processor": platform.machine(),
+        "python": platform.python_version(),
+        "commit": git.stdout.strip() or None,
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def write_json(values: Any, path: Path) -> None:
+    """Write a JSON file whole or not at all; NaN is refused rather than written."""
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,49 @@
+"""The table that travels through the pipeline: samples.csv, one row an image."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from viad.artifacts.atomic import replacing
+from viad.errors import DataError
+
+# image and mask are relative to the repository's root; label is the truth (0 normal,
+# 1 anomalous), train_label what training is told; group holds images that must stay
+# together, domain the condition under which an image was taken.
+COLUMNS = ["sample", "image", "mask", "label", "train_label", "defect", "split", "group", "domain"]
+TYPES = dict.fromkeys(COLUMNS, "str") | {"label": "int64", "train_label": "int64"}
+SPLITS = ("train", "val", "test", "pool")
+NORMAL, ANOMALOUS = 0, 1
+
+
+def read_samples(folder: Path, *, columns: list[str] | None = None) -> pd.DataFrame:
+    """The table in `folder`, or some of its columns (predict asks for no label).
+
+    Raises:
+        DataError: the table is missing or has other columns.
+    """
+    path = folder / "samples.csv"
+    if not path.is_file():
+        raise DataError(f"{path} is missing. Run `dvc repro` to make it.")
+    wanted = columns or COLUMNS
+    try:
+        return pd.read_csv(path, dtype={c: TYPES[c] for c in wanted}, usecols=wanted, keep_default_na=False)[wanted]
+    except ValueError as error:
+        raise DataError(f"{path}: not a table of samples ({error}). Remove it and run `dvc repro`.") from error
+
+
+def write_samples(samples: pd.DataFrame, folder: Path) -> None:
+    """Write samples.csv into `folder`, the same bytes for the same rows.
+
+    Raises:
+        DataError: two rows have one id, or a split is unknown.
+    """
+    repeated = samples["sample"][samples["sample"].duplicated()]
+    if len(repeated):
+        raise DataError(f"{folder}: {len(repeated)} samples share an id, the first is '{repeated.iloc[0]}'.")
+    unknown = set(samples["split"]) - set(SPLITS)
+    if unknown:
+        raise DataError(f"{folder}: unknown split {sorted(unknown)}; there are {', '.join(SPLITS)}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "samples.csv") as aside:
+        samples[COLUMNS].to_csv(aside, index=False, lineterminator="\n")

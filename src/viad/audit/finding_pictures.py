@@ -1,0 +1,58 @@
+"""What the audit found, as pictures: for each kind of finding some images, pairs side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from viad.artifacts.atomic import replacing
+from viad.artifacts.images import read_image, read_mask, resize_image, resize_mask
+from viad.datasets import Row
+from viad.errors import DataError
+
+EACH = 4  # findings a kind
+SIDE = 200  # pixels
+
+
+def draw_findings(table: pd.DataFrame, by_category: Mapping[str, Sequence[Row]], title: str, path: Path) -> None:
+    """Draw examples of each kind of finding, spread over all of them.
+
+    Args:
+        table: the findings, as `viad.audit.audit` gives them.
+        by_category: the rows that were looked at.
+        title: of the sheet, such as the dataset's name.
+        path: the JPEG to write.
+    """
+    rows = {(category, row.sample): row for category, some in by_category.items() for row in some}
+    kinds = {str(kind): part for kind, part in table.groupby("kind") if kind != "excluded"}
+    figure = Figure(figsize=(EACH * 3.4, max(1, len(kinds)) * 2.3 + 0.5), layout="constrained", dpi=80)
+    figure.suptitle(f"{title}: what the audit found" if kinds else f"{title}: the audit found nothing", fontsize=12)
+    if kinds:
+        parts = figure.subfigures(len(kinds), 1, squeeze=False)[:, 0]
+        for part, (kind, found) in zip(parts, kinds.items(), strict=True):
+            part.suptitle(f"{kind} ({len(found)})", fontsize=11, x=0.01, ha="left", weight="bold")
+            axes = part.subplots(1, 2 * EACH, squeeze=False)[0]
+            for axis in axes:
+                axis.set_axis_off()
+            chosen = np.unique(np.linspace(0, len(found) - 1, EACH).round().astype(int))
+            for place, one in enumerate(found.iloc[chosen].to_dict("records")):
+                for axis, sample in zip(axes[2 * place :], (one["sample"], one["other"]), strict=False):
+                    if sample:
+                        _panel(axis, rows[one["category"], sample])
+    with replacing(path) as aside:
+        figure.savefig(aside, format="jpeg", pil_kwargs={"quality": 85})
+
+
+def _panel(axis: Axes, row: Row) -> None:
+    try:
+        axis.imshow(resize_image(read_image(row.image), SIDE, "rgb", "pad"))
+        for path in row.masks:
+            outline = resize_mask(read_mask(path, row.mask_from), SIDE, "pad")
+            if outline.any():
+                axis.contour(outline, levels=[0.5], colors="red", linewidths=1)
+    except DataError:
+        axis.text(0.5, 0.5, "unreadable", ha="center", va="center")
+    axis.set_title(f"{row.sample[-26:]}\n{row.defect or 'normal'}", fontsize=7)

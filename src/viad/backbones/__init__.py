@@ -1,0 +1,1 @@
+"""Pre-trained networks: their weights, how they are frozen and made fast, and the cache of their features."""

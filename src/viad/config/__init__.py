@@ -1,0 +1,1 @@
+"""params.yaml: how conf/ is composed into it, and how stages read it."""

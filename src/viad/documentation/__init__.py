@@ -1,0 +1,1 @@
+"""The generated parts of README and docs: tables, findings, ours against published."""

@@ -1,0 +1,89 @@
+"""Tables of docs/datasets.md, from the yamls and the collected experiments."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from viad.artifacts import markdown
+
+CONF = Path("conf/dataset")
+PIXELS = {"pixel_auroc": "pixel AUROC", "pixel_ap": "pixel AP", "aupro_30": "AUPRO"}
+
+
+def datasets_table() -> str:
+    """A row a dataset: licence, images, categories, what it is good for, and how to get it."""
+    head = [
+        "`dataset=`",
+        "what",
+        "categories",
+        "images: normal + anomalous",
+        "pixels",
+        "masks",
+        "licence",
+        "serves",
+        "to get it",
+    ]
+    rows = []
+    for dataset in _published():
+        about = dataset["about"]
+        what = f"{about['title']} ({about['paper']})"
+        row = [f"`{dataset['name']}`", what, len(dataset["categories"]), _images(dataset)]
+        rows.append([*row, *(about[key] for key in ("size", "masks", "licence", "serves")), _getting(dataset)])
+    return markdown.table(head, rows)
+
+
+def counts_table() -> str:
+    """Published counts of each category and split, as they are compared when a dataset is read."""
+    rows = []
+    for dataset in _published():
+        for category, known in (dataset["counts"] or {}).items():
+            first = known[0] if isinstance(known, list) else known
+            rows.append(
+                [dataset["name"], category, *(_pair(first, split) for split in ("train", "val", "test", "pool", "all"))]
+            )
+    return markdown.table(["dataset", "category", "train", "validation", "test", "pool", "no split"], rows)
+
+
+def results_table(experiments: pd.DataFrame, datasets: list[str]) -> str:
+    """Every experiment on some datasets, with pixel metrics and the AUROC of each kind of defect."""
+    rows = []
+    for run in experiments[experiments["dataset.name"].isin(datasets)].to_dict("records"):
+        kinds = json.loads(run["image_auroc_by_defect"]) if isinstance(run["image_auroc_by_defect"], str) else {}
+        interval = f"{run['image_auroc']:.3f} [{run['image_auroc_low']:.3f}, {run['image_auroc_high']:.3f}]"
+        pixels = ["" if pd.isna(run[key]) else f"{run[key]:.3f}" for key in PIXELS]
+        said = ", ".join(f"{kind} {value:.3f}" for kind, value in kinds.items() if value is not None)
+        rows.append([run["experiment"], run["category"], interval, *pixels, said])
+    return markdown.table(["experiment", "category", "AUROC", *PIXELS.values(), "AUROC by kind of defect"], rows)
+
+
+def _published() -> Iterator[dict[str, Any]]:
+    """The yamls of the datasets that this repository describes; imported ones are the user's own."""
+    for path in sorted(CONF.glob("*.yaml")):
+        dataset = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not dataset["code"].endswith("imported.py"):
+            yield dataset
+
+
+def _images(dataset: dict[str, Any]) -> str:
+    known = [one[0] if isinstance(one, list) else one for one in (dataset["counts"] or {}).values()]
+    if not known:
+        return str(dataset["about"]["images"])
+    normal, anomalous = (sum(pair[label] for one in known for pair in one.values()) for label in (0, 1))
+    return f"{normal:,} + {anomalous:,}"
+
+
+def _pair(counts: dict[str, list[int]], split: str) -> str:
+    return f"{counts[split][0]} + {counts[split][1]}" if split in counts else ""
+
+
+def _getting(dataset: dict[str, Any]) -> str:
+    archive = dataset["archive"]
+    if archive is None:
+        return "nothing to do"
+    if archive["url"] is not None:
+        return f"downloaded ([its page]({archive['page']}))"
+    return f"`{archive['file']}` from [its owners]({archive['page']})"

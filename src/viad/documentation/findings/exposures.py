@@ -1,0 +1,67 @@
+"""A natural shift: whether magnetic tiles look more anomalous under exposures that training has not seen."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+
+from viad.artifacts import markdown
+from viad.artifacts.samples import NORMAL
+from viad.comparison.statistics import interval, resampled, wins
+from viad.comparison.tables import RESAMPLES, Scores, plain_runs
+
+SOME, ALL = "mtd_exposures", "mtd"  # what training has seen of the exposures
+LEAST = 10  # normal tiles of an exposure that count
+COLUMNS = ("detector", "trained_on_some", "trained_on_all", "difference", "low", "high")
+
+
+def unseen_above_seen(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
+    """How often a normal tile under an unseen exposure scores above one under a seen exposure, 0.5 if they are alike.
+
+    Some exposures may look worse to any detector, so each is compared with itself trained on all of them. The two
+    have other test tiles, so the interval of the difference is that of independent resamples.
+
+    Returns:
+        a row a detector that ran both ways: the two shares, and their difference with its 95 % interval.
+    """
+    runs = plain_runs(table[table["dataset.name"].isin([SOME, ALL])])
+    rows = []
+    for detector, group in runs.groupby("detector"):
+        found = {}
+        for seed, dataset in enumerate((SOME, ALL)):  # another seed draws other tiles
+            names = group[group["dataset.name"] == dataset][["experiment", "category"]].to_records(index=False)
+            if len(names) and (won := _won(scores.get((dataset, names[0][1])), names[0][0])) is not None:
+                found[dataset] = won.mean(), resampled(won, RESAMPLES, seed)
+        if len(found) == 2:
+            (some, drawn), (every, control) = found[SOME], found[ALL]
+            rows.append([detector, some, every, some - every, *interval(drawn - control)])
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _won(tested: pd.DataFrame | None, experiment: str) -> NDArray[np.float64] | None:
+    """Which unseen normal tile scores above which seen one; None without scores of both."""
+    if tested is None or experiment not in tested.columns:
+        return None
+    normals = tested[tested["label"] == NORMAL].dropna(subset=[experiment])
+    normals = normals[normals.groupby("domain")["label"].transform("size") >= LEAST]
+    conf = yaml.safe_load(Path(f"conf/dataset/{SOME}.yaml").read_text(encoding="utf-8"))
+    unseen = 1 - normals["domain"].isin(conf["options"]["train_exposures"]).to_numpy(dtype=np.int64)
+    return wins(normals[experiment].to_numpy(dtype=float), unseen) if len(set(unseen)) == 2 else None
+
+
+def exposures_table(found: pd.DataFrame) -> str:
+    """The same as Markdown."""
+    if found.empty:
+        return "*Not run yet.*\n"
+    rows = [
+        [
+            row["detector"], f"{row['trained_on_some']:.3f}", f"{row['trained_on_all']:.3f}",
+            f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+            "yes" if row["low"] > 0 or row["high"] < 0 else "no",
+        ]
+        for row in found.to_dict("records")
+    ]  # fmt: skip
+    head = ["detector", "trained on some exposures", "trained on all", "difference", "told apart"]
+    return markdown.table(head, rows)

@@ -1,0 +1,65 @@
+"""The figures of docs/findings.md: curves of a condition, one panel a test set."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from viad.artifacts.atomic import replacing
+
+COLUMNS, PANEL = 3, (3.4, 2.7)  # panels a row, and the inches of one
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's
+MARKERS = "osD^vPX"
+
+
+def draw_curves(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw curves as `viad.comparison.curves.curves` gives them, with their 95 % intervals, as SVG."""
+    rows = -(-len(curves) // COLUMNS)
+    columns = min(COLUMNS, len(curves))
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
+    names = sorted({line["name"] for curve in curves for line in curve["lines"]})
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+    for axis, curve in zip(axes, curves, strict=False):
+        _panel(axis, curve, names)
+    for axis in list(axes)[len(curves) :]:
+        axis.set_axis_off()
+    handles = {
+        name: handle for axis in figure.axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    shown = [name for name in names if name in handles]
+    lines = [handles[name] for name in shown]
+    figure.legend(lines, shown, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    # A fixed salt and no date: the same picture is the same file.
+    with replacing(path) as aside, mpl.rc_context({"svg.hashsalt": "viad"}):
+        figure.savefig(aside, format="svg", metadata={"Date": None})
+
+
+def _panel(axis: Axes, curve: Mapping[str, Any], names: Sequence[str]) -> None:
+    axis.set_title(curve["title"], fontsize=8)
+    axis.set_xlabel(curve["x"], fontsize=8)
+    axis.set_ylabel(curve["y"], fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.grid(alpha=0.25)
+    values = [value for line in curve["lines"] for value in line["x"]]
+    places = {value: i for i, value in enumerate(dict.fromkeys(values))}
+    if curve["categorical"]:
+        axis.set_xticks(range(len(places)), [str(value) for value in places], fontsize=7)
+    for line in curve["lines"]:
+        i = names.index(line["name"])
+        x = [places[value] + 0.06 * (i - len(names) / 2) for value in line["x"]] if curve["categorical"] else line["x"]
+        axis.errorbar(
+            x, line["y"], yerr=_reach(line), label=line["name"], color=PALETTE[i % len(PALETTE)],
+            marker=MARKERS[i % len(MARKERS)], ms=4, lw=0 if curve["categorical"] else 1.2, elinewidth=0.8, capsize=2,
+        )  # fmt: skip
+
+
+def _reach(line: Mapping[str, Any]) -> list[list[float]]:
+    """How far each interval reaches below and above its value; 0 where there is none."""
+    below, above = [], []
+    for value, low, high in zip(line["y"], line["low"], line["high"], strict=True):
+        below.append(0.0 if low is None or value is None else max(0.0, value - low))
+        above.append(0.0 if high is None or value is None else max(0.0, high - value))
+    return [below, above]

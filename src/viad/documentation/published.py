@@ -1,0 +1,156 @@
+"""Published numbers with ours beside them: docs/published.csv is the data, docs/published.md the page made from it.
+
+A number holds under its protocol only (crop, resolution, choice of the epoch, split, weights): where ours were made
+otherwise, the page says in which points.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from viad.artifacts import markdown
+from viad.errors import ConfigError
+
+FILE = Path("docs/published.csv")
+METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro_30": "AUPRO"}
+SELECTION = {"last": "last epoch", "test": "best epoch on test", "validation": "best epoch on validation"}
+SELECTION |= {"": "epoch not stated"}
+TEXTS = ("model", "dataset", "category", "metric", "backbone", "selection", "threshold", "split", "source", "note")
+LIMITS = {"value": (0, 1), "labels": (0, 10**6), "contamination": (0, 0.99), "crop": (0.01, 1)}
+LIMITS |= {"image_size": (1, 10**5), "seeds": (1, 10**4)}
+CERTAIN = ("value", "labels")  # the other numbers may be empty: the source does not say
+# Which of ours may stand beside a published number; the last three count where the frame has them.
+PLAIN = {"shift.name": "none", "center_crop": "1", "supervision.defects": "all", "settings": ""}
+PLAIN |= {"color": "rgb", "aspect": "squash", "audit.exclude": "none"}
+SETTING = ["image_size", "backbone.name", "protocol", "contamination.ratio", "training.budget", "training.selection"]
+HEAD = ["model", "category", "metric", "labels", "published", "ours", "seeds", "difference", "protocols", "source"]
+INTRO = """# Ours against published
+
+{count} numbers that papers and repositories publish for the models and datasets here ([published.csv](published.csv)),
+and ours where the same has been run: means over seeds, without crop or shift, with the same labelled anomalies and
+contamination, by the setting that differs least; a mean over categories only if all were run.
+
+**Numbers under unlike protocols do not compare.** A centre crop takes defects near the border out of the test set. The
+best epoch on test is a result that nobody gets on a line. Another resolution, other weights, another split (ours is
+[`study`](conditions.md#the-split) or `published`) or the `small` budget move a number by more than most papers claim as
+progress. *Protocols* says in which points both differ or, where nothing has been run here, what the source tells.
+"""
+
+
+def read_published() -> pd.DataFrame:
+    """The published values, checked; unknown numbers are NaN, unknown texts empty.
+
+    Raises:
+        ConfigError: a column is missing, or a row holds what cannot be; the message names its line.
+    """
+    table = pd.read_csv(FILE, dtype=str, keep_default_na=False)
+    if wrong := {str(column) for column in table} ^ {*TEXTS, *LIMITS}:
+        raise ConfigError(f"{FILE}: missing or unknown columns: {', '.join(sorted(wrong))}. Correct its first line.")
+    datasets, models = _datasets(), sorted(path.stem for path in Path("conf/model").glob("*.yaml"))
+    for line, row in enumerate(table.to_dict("records"), start=2):
+        categories = [*datasets.get(row["dataset"], {}).get("categories", []), "mean"]
+        choices: dict[str, Any] = {"model": models, "dataset": datasets, "category": categories, "metric": METRICS}
+        for column, allowed in (choices | {"selection": SELECTION, "threshold": ["test", "validation", ""]}).items():
+            if row[column] not in allowed:
+                known = ", ".join(name or "nothing" for name in allowed)
+                raise ConfigError(f"{FILE}, line {line}: {column} '{row[column]}' is not known. Choose one of {known}.")
+        for column, (low, high) in LIMITS.items():
+            if (row[column] or column in CERTAIN) and not low <= pd.to_numeric(row[column], errors="coerce") <= high:
+                mend = "Correct it" if column in CERTAIN else "Leave it empty where it is unknown"
+                raise ConfigError(f"{FILE}, line {line}: {column} '{row[column]}' is not {low} to {high}. {mend}.")
+        if not row["source"]:
+            raise ConfigError(f"{FILE}, line {line}: no source. Name paper and table, or repository and file.")
+    return table.assign(**{column: pd.to_numeric(table[column]) for column in LIMITS})
+
+
+def against_published(experiments: pd.DataFrame) -> pd.DataFrame:
+    """The published values and, in columns that begin with 'our', ours in the setting that differs least, if any."""
+    for key, value in PLAIN.items():
+        if key in experiments:  # read from a file, 1 may be 1.0
+            experiments = experiments[experiments[key].astype(str).str.removesuffix(".0") == value]
+    datasets, rows = _datasets(), []
+    for row in read_published().to_dict("records"):
+        categories = datasets[row["dataset"]]["categories"] if row["category"] == "mean" else [row["category"]]
+        settings = _settings(row, categories, experiments)
+        best = min(settings, key=lambda ours: (len(_points(row, ours)), -ours["seeds"], ours["name"]), default={})
+        points = _points(row, best) if best else []
+        sides = [", ".join(filter(None, side)) for side in zip(*points, strict=True)]
+        ours = {f"our {key}": best.get(key) for key in ("value", "seeds", *SETTING)}
+        rows.append(row | ours | {"protocol differences": f"published: {sides[0]}; ours: {sides[1]}" if points else ""})
+    table = pd.DataFrame(rows)
+    return table.assign(difference=table["our value"].astype(float) - table["value"])
+
+
+def published_rows(experiments: pd.DataFrame) -> pd.DataFrame:
+    """The same for readers, all of text: `dataset` and `HEAD`; what has been run here comes first."""
+    rows = against_published(experiments)
+    rows = rows.sort_values("our value", na_position="last", key=lambda values: values.isna(), kind="stable")
+    return pd.DataFrame([[row["dataset"], *_cells(row)] for row in rows.to_dict("records")], columns=["dataset", *HEAD])
+
+
+def published_page(experiments: pd.DataFrame) -> str:
+    """The text of docs/published.md: a table for each dataset, those with results of ours first."""
+    datasets, rows = _datasets(), against_published(experiments)
+    page = INTRO.format(count=len(rows))
+    for name, part in sorted(rows.groupby("dataset"), key=lambda pair: (pair[1]["our value"].isna().all(), pair[0])):
+        run, unlike = int(part["our value"].notna().sum()), int((part["protocol differences"] != "").sum())
+        page += f"\n## {datasets[name]['about']['title']}: `{name}`\n\n{len(part)} published, {run} of them run here."
+        if unlike:
+            page += f" **In {unlike} of {run} the protocols differ: what lies between does not say which is better.**"
+        page += "\n\n" + markdown.table(HEAD, [_cells(row) for row in part.to_dict("records")])
+    return page
+
+
+def _settings(row: dict[Any, Any], categories: list[str], runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Ours for a published value: one for each set of experiments that differ in nothing but the seed."""
+    runs = runs[(runs["model.name"] == row["model"]) & (runs["dataset.name"] == row["dataset"])].dropna(subset=SETTING)
+    runs = runs[pd.to_numeric(runs["supervision.anomalies"], errors="coerce") == row["labels"]]
+    # Papers count contamination as a share of the normals, we of all images: 0.091 is their 0.1.
+    runs, found = runs[(runs["contamination.ratio"].astype(float) - row["contamination"]).abs() <= 0.01], []
+    for name, group in runs.groupby(runs["experiment"].str.replace(r"-s\d+(-\d+)?$", "", regex=True)):
+        values = group.pivot_table(index="seed", columns="category", values=row["metric"]).reindex(columns=categories)
+        if len(whole := values.dropna()):
+            ours = {"name": name, "value": float(whole.to_numpy().mean()), "seeds": len(whole)}
+            found.append(ours | {key: group[key].iloc[0] for key in SETTING})
+    return found
+
+
+def _protocol(row: dict[Any, Any]) -> dict[str, str]:
+    """What is said of a protocol, in words; empty where there is nothing to say."""
+    crop, size, noise = row["crop"], row["image_size"], row["contamination"]
+    return {
+        "crop": "crop not stated" if pd.isna(crop) else "no crop" if crop == 1 else f"centre crop {crop:g}",
+        "epoch": SELECTION[row["selection"]],
+        "size": "size not stated" if pd.isna(size) else f"{size:.0f} px",
+        "backbone": {"": "backbone not stated", "none": ""}.get(row["backbone"], row["backbone"]),
+        "noise": "unknown contamination" if pd.isna(noise) else f"{noise:.1%} contamination" if noise else "",
+        "budget": "small budget" if row.get("budget") == "small" else "",
+        "threshold": f"threshold from {row['threshold']}" if row["threshold"] else "",
+        "split": f"split: {row['split'] or 'not stated'}",
+    }
+
+
+def _points(row: dict[Any, Any], ours: dict[str, Any]) -> list[tuple[str, str]]:  # in which both protocols differ
+    said = {"crop": 1, "image_size": ours["image_size"], "contamination": ours["contamination.ratio"]}
+    said |= {"selection": ours["training.selection"], "budget": ours["training.budget"]}
+    said |= {"backbone": "none" if row["backbone"] == "none" else ours["backbone.name"]}  # none: the model has none
+    said |= {"threshold": "validation" if row["threshold"] else ""}  # where the metric needs none, neither has one
+    said |= {"split": "published" if ours["protocol"] == "official" else ours["protocol"]}
+    theirs, here = _protocol(row), _protocol(said)
+    return [(theirs[point], here[point]) for point in theirs if theirs[point] != here[point]]
+
+
+def _cells(row: dict[Any, Any]) -> list[str]:
+    cells = [row["model"], row["category"], METRICS[row["metric"]], f"{row['labels']:.0f}", f"{row['value']:.3f}"]
+    if pd.isna(row["our value"]):
+        cells += ["", "", "", f"published: {', '.join(filter(None, _protocol(row).values()))}"]
+    else:
+        cells += [f"{row['our value']:.3f}", f"{row['our seeds']:.0f}", f"{row['difference']:+.3f}"]
+        cells.append(row["protocol differences"] or "alike")
+    return [*cells, "; ".join(filter(None, (row["source"], row["note"])))]
+
+
+def _datasets() -> dict[Any, Any]:
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in Path("conf/dataset").glob("*.yaml")}

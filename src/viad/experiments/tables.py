@@ -1,0 +1,177 @@
+"""Experiments out of DVC: a row for each experiment and category, and the scores of its test images."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from viad.experiments.naming import experiment_name
+from viad.experiments.overrides import changed_settings
+from viad.experiments.revisions import Revision
+
+KEYS = ("experiment", "category")
+CONDITIONS = (
+    "model.name", "dataset.name", "dataset.code", "backbone.name", "image_size", "color", "aspect", "center_crop",
+    "protocol",
+    "shift.name", "shift.severity", "contamination.ratio", "contamination.source", "supervision.anomalies",
+    "supervision.defects", "supervision.masks",
+    "validation.name", "audit.exclude", "budget", "epochs", "precision", "seed",
+)  # fmt: skip
+DEFAULTS: dict[str, Any] = {
+    "center_crop": 1,
+    "audit.exclude": "none",
+    "settings": "",
+    "dataset.code": "",
+}  # of what older experiments do not have
+WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
+PLAIN = ("image_aupr", "image_f1max", "false_alarm_rate", "miss_rate", "pixel_auroc", "pixel_ap", "aupro_30")
+AS_JSON = ("image_auroc_by_defect", "by_domain")
+COST = ("latency_p50_ms", "images_per_second", "parameters", "model_megabytes", "peak_memory_megabytes", "device")
+TRAINING = ("train_seconds", "epochs", "selection", "budget", "learning_type")
+PRACTICE = ("selection", "threshold", "center_crop")  # of predictions made elsewhere, as their maker declares it
+FINDINGS = ("leak", "duplicate", "near_duplicate")  # of the audit: images that may stand on both sides of the split
+COLUMNS = (
+    *KEYS, *CONDITIONS, "settings", *PLAIN,
+    *(f"{metric}{end}" for metric in WITH_INTERVALS for end in ("", "_low", "_high")),
+    *AS_JSON, *COST, *(f"training.{key}" for key in TRAINING), *(f"audit.{key}" for key in FINDINGS),
+    *(f"practice.{key}" for key in PRACTICE),
+)  # fmt: skip
+SAMPLE = ["sample", "label", "defect", "domain"]  # what a table of scores says of an image
+
+
+@dataclass
+class Experiments:
+    """Tidy tables of many experiments.
+
+    `table` has a row for each experiment and category, with `COLUMNS`. `scores` holds by (dataset, category) a table
+    with a row a test image: `SAMPLE`, then a column of image scores for each experiment (NaN where an experiment
+    did not test the image). `revisions` are the git commits of those that DVC has here, by experiment.
+    """
+
+    table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
+    scores: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    revisions: dict[str, str] = field(default_factory=dict)
+
+    def updated(self, newer: "Experiments") -> "Experiments":
+        """These and `newer`, which replaces what has the same name."""
+        parts = [one for one in (self.table, newer.table) if len(one)]
+        table = pd.concat(parts).drop_duplicates(list(KEYS), keep="last") if parts else self.table
+        scores = dict(self.scores)
+        for key, fresh in newer.scores.items():
+            scores[key] = joined(scores[key], fresh) if key in scores else fresh
+        table = table.sort_values(list(KEYS)).reset_index(drop=True)
+        return Experiments(table, scores, self.revisions | newer.revisions)
+
+
+def joined(older: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame:
+    """Two tables of scores as one, `newer` replacing experiments of the same name; images and columns sorted."""
+    kept = older.drop(columns=[name for name in newer.columns if name in older.columns and name not in SAMPLE])
+    both = (
+        kept.set_index("sample")
+        .merge(newer.set_index("sample"), how="outer", left_index=True, right_index=True, suffixes=("", ".newer"))
+        .reset_index()
+    )
+    for name in SAMPLE[1:]:
+        both[name] = both[name].where(both[name].notna(), both.pop(f"{name}.newer"))
+    both["label"] = both["label"].astype(int)
+    return both[SAMPLE + sorted(set(both.columns) - set(SAMPLE))].sort_values("sample", ignore_index=True)
+
+
+def from_dvc() -> Experiments:
+    """All experiments that DVC knows here, and the last commit's own run unless its params were changed after it.
+
+    A later run of an experiment takes the place of an earlier one with the same conditions.
+    """
+    from dvc.repo import Repo
+
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    scores: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
+    when: dict[str, str] = {}
+    with Repo() as repo:
+        listed = repo.experiments.ls(all_commits=True)
+        revisions = ["HEAD", *(sha for experiments in listed.values() for _, sha in experiments)]
+        for revision in sorted(revisions, key=lambda revision: repo.scm.resolve_commit(revision).commit_time):
+            files = Revision(repo, revision)
+            if revision == "HEAD" and not _reproduced(files):
+                continue
+            for row in _rows(files):
+                key = (row["dataset.name"], row["category"])
+                found[row["experiment"], row["category"]] = row
+                when[row["experiment"]] = revision
+                if (tested := files.table(f"metrics/{key[0]}/scores/{key[1]}.csv")) is not None:
+                    scores.setdefault(key, {})[row["experiment"]] = tested
+    table = pd.DataFrame(list(found.values()), columns=list(COLUMNS))
+    return Experiments(table, {key: _wide(tables) for key, tables in scores.items()}, when)
+
+
+def _reproduced(files: Revision) -> bool:
+    """Whether a commit's results are of its params, which can be changed and committed without a run."""
+    params, lock = files.yaml("params.yaml") or {}, files.yaml("dvc.lock") or {}
+    stages = (files.yaml("dvc.yaml") or {}).get("stages", {})
+    categories = lookup(params, "dataset.categories") or []
+    for name, stage in lock.get("stages", {}).items():
+        base, _, category = name.partition("@")
+        if base not in stages or (category and category not in categories):
+            continue  # DVC keeps what it knows of other datasets and of stages that are gone
+        used = stage.get("params", {}).get("params.yaml", {})
+        if any(lookup(params, key) != value for key, value in used.items()):
+            return False
+    return True
+
+
+def described(files: Revision) -> dict[str, Any] | None:
+    """The conditions of a revision by dotted key, and its name as `experiment`; None if it is none of ours."""
+    params = files.yaml("params.yaml") or {}
+    if lookup(params, "model.name") is None:
+        return None
+    flat = {key: lookup(params, key) for key in CONDITIONS} | {"settings": changed_settings(params, files.yaml)}
+    flat |= {key: default for key, default in DEFAULTS.items() if flat[key] is None}
+    defects = flat["supervision.defects"] or []
+    said = flat | {"supervision.defects": defects, "budget": _budget(files, params) or flat["budget"]}
+    flat |= {f"practice.{key}": lookup(params, f"model.practice.{key}") for key in PRACTICE}
+    return {"experiment": experiment_name(said), **flat, "supervision.defects": "+".join(defects) or "all"}
+
+
+def _budget(files: Revision, params: dict[str, Any]) -> str | None:
+    """The budget that training used: `auto` leaves it to the machine."""
+    dataset = params["dataset"]
+    made = (files.json(f"metrics/{dataset['name']}/training/{category}.json") for category in dataset["categories"])
+    return next((str(one["budget"]) for one in made if one is not None), None)
+
+
+def _rows(files: Revision) -> Iterator[dict[str, Any]]:
+    """A row for each category of an experiment; none if it has no metrics or DVC has lost them."""
+    if (conditions := described(files)) is None:
+        return
+    dataset = conditions["dataset.name"]
+    audit = files.json(f"metrics/{dataset}/audit.json") or {}
+    for category in files.yaml("params.yaml")["dataset"]["categories"]:
+        parts = [files.json(f"metrics/{dataset}/{part}{category}.json") for part in ("", "training/", "cost/")]
+        if any(part is None for part in parts):
+            continue
+        quality, training, cost = parts
+        row = {**conditions, "category": category} | {metric: quality.get(metric) for metric in PLAIN}
+        for metric in WITH_INTERVALS:
+            row[metric] = quality.get(metric)
+            row[f"{metric}_low"], row[f"{metric}_high"] = quality["intervals"].get(metric, (None, None))
+        row |= {key: json.dumps(quality.get(key, {})) for key in AS_JSON}
+        row |= {key: cost.get(key) for key in COST} | {f"training.{key}": training.get(key) for key in TRAINING}
+        findings = audit.get(category, {}).get("findings", {})
+        yield row | {f"audit.{key}": findings.get(key) for key in FINDINGS}
+
+
+def _wide(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The test scores of several experiments as one table, a column each."""
+    images = pd.concat([table[SAMPLE] for table in tables.values()]).drop_duplicates("sample").set_index("sample")
+    columns = {name: table.set_index("sample")["score"] for name, table in sorted(tables.items())}
+    return images.join(pd.DataFrame(columns)).sort_index().reset_index()
+
+
+def lookup(params: dict[str, Any], key: str) -> Any:
+    """A value of dotted `key`; None where an older experiment has no such parameter."""
+    value: Any = params
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value

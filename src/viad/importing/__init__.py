@@ -1,0 +1,1 @@
+"""A folder or a CSV of anybody's images becomes a dataset."""

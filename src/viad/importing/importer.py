@@ -1,0 +1,187 @@
+"""`viad import`: a dataset of anybody's own images, from a folder tree or a CSV."""
+
+import csv
+import filecmp
+import re
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from viad.artifacts.atomic import replacing
+from viad.artifacts.images import read_image, read_mask
+from viad.datasets.imported import TABLE
+from viad.errors import ConfigError, DataError
+from viad.importing.contact_sheet import draw_contact_sheet
+from viad.importing.layouts import Picture, read_table, understand
+
+IMPORTED, CONF, CODE = Path("data/imported"), Path("conf/dataset"), "src/viad/datasets/imported.py"
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+COLUMNS = ["sample", "image", "mask", "label", "defect", "split", "group", "domain", "category"]
+HEAD = "# Imported by `viad import`; the images are versioned in {folder}.dvc.\n"
+
+
+def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run: bool = False) -> str:
+    """Make the dataset `name` of a folder tree or a CSV, and say what was understood.
+
+    Writes data/imported/<name>/ (the files and their table) and its .dvc file, a contact sheet beside them, and
+    conf/dataset/<name>.yaml, each whole or not at all; with `dry_run` only the contact sheet.
+
+    Args:
+        path: a folder, or a CSV whose paths are relative to its own folder.
+        name: of the dataset: small letters, digits and underscores.
+        normal: further names of folders with normal images.
+        dry_run: show what is understood, and stop.
+
+    Returns:
+        a text for the user.
+
+    Raises:
+        ConfigError: the name cannot be used.
+        DataError: the layout is not understood, or files are missing, unreadable or contradict each other.
+    """
+    _check_name(name)
+    if not path.exists():
+        raise DataError(f"there is no {path}. Name a folder of images, or a CSV.")
+    folder = path if path.is_dir() else path.parent
+    pictures, left_out = understand(path, normal) if path.is_dir() else (read_table(path), [])
+    sizes = _check_files(folder, pictures)
+    out = IMPORTED / name
+    sheet = out.with_name(f"{name}.jpg")
+    draw_contact_sheet(folder, pictures, sheet)
+    told = _summary(pictures, sizes) + (f"\nLeft out: {', '.join(left_out)}" if left_out else "")
+    told += f"\nContact sheet: {sheet}\n"
+    if dry_run:
+        return told + "Nothing was imported (--dry-run).\n"
+    with replacing(out) as aside:
+        _copy(folder, pictures, aside)
+    _version(out, name, pictures)
+    return told + (
+        f"Dataset {name}: conf/dataset/{name}.yaml and {out}.dvc, staged for the next commit. Try it:\n"
+        f"  dvc exp run -S dataset={name}\n"
+    )
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"--name {name}: use small letters, digits and underscores, a letter first.")
+    existing = CONF / f"{name}.yaml"
+    if existing.is_file() and yaml.safe_load(existing.read_text(encoding="utf-8")).get("code") != CODE:
+        raise ConfigError(f"--name {name}: {existing} is a dataset of its own. Choose another name.")
+
+
+def _check_files(folder: Path, pictures: Sequence[Picture]) -> Counter[str]:
+    """Open every file once; the sizes and colours found."""
+    sizes: Counter[str] = Counter()
+    for picture in pictures:
+        pixels = read_image(folder / picture.image)
+        sizes[f"{pixels.shape[1]}x{pixels.shape[0]} {'grey' if pixels.ndim == 2 else 'colour'}"] += 1
+        if picture.mask is None:
+            continue
+        mask = read_mask(folder / picture.mask)
+        if mask.shape != pixels.shape[:2]:
+            raise DataError(
+                f"{picture.mask}: the mask is {mask.shape[1]}x{mask.shape[0]} pixels, its image {picture.image} "
+                f"{pixels.shape[1]}x{pixels.shape[0]}. Replace the one that is wrong."
+            )
+        if not mask.any():
+            raise DataError(f"{picture.mask} is empty, but {picture.image} is {picture.defect}. Correct one of them.")
+    return sizes
+
+
+def _copy(folder: Path, pictures: Sequence[Picture], out: Path) -> None:
+    """The files at their relative paths, and the table."""
+    for picture in pictures:
+        for file in (picture.image, picture.mask):
+            if file is not None:
+                target = out / _inside(file)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.exists() and not filecmp.cmp(folder / file, target, shallow=False):
+                    raise DataError(f"{folder / file}: another file of this name lies elsewhere. Rename one of them.")
+                shutil.copyfile(folder / file, target)
+    with (out / TABLE).open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for sample, picture in zip(_ids(pictures), pictures, strict=True):
+            row = {column: getattr(picture, column) for column in COLUMNS[3:]}
+            mask = "" if picture.mask is None else _inside(picture.mask).as_posix()
+            writer.writerow({"sample": sample, "image": _inside(picture.image).as_posix(), "mask": mask, **row})
+
+
+def _inside(file: PurePosixPath) -> PurePosixPath:
+    """A path below the imported folder, also of files that a CSV names elsewhere."""
+    return PurePosixPath(*(part for part in file.parts if part not in ("..", "/", ".")))
+
+
+def _ids(pictures: Sequence[Picture]) -> list[str]:
+    """The path without its suffix, but where two files differ in nothing else."""
+    plain = [_inside(picture.image).with_suffix("").as_posix() for picture in pictures]
+    repeated = {name for name, count in Counter(plain).items() if count > 1}
+    return [_inside(p.image).as_posix() if name in repeated else name for name, p in zip(plain, pictures, strict=True)]
+
+
+def _version(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
+    """Let DVC version the folder, and write the yaml; staged, as `dvc exp run` sets aside what Git does not know."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            (stage,) = repo.add(str(folder))
+            conf = _write_yaml(name, pictures, str(stage.outs[0].hash_info.value))
+            repo.scm.add([f"{folder}.dvc", str(conf)])
+    except DvcException as error:
+        raise DataError(f"{folder}: DVC cannot add it ({error}).") from error
+
+
+def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
+    folder = IMPORTED / name
+    dataset = {
+        "name": name,
+        "code": CODE,
+        "categories": sorted({picture.category for picture in pictures}),
+        "attribution": "",
+        "about": {
+            "title": name, "paper": "", "licence": "yours", "shareable": False, "size": "",
+            "masks": "yes" if any(picture.mask for picture in pictures) else "no", "serves": "your own parts",
+        },
+        "source": {"folder": folder.as_posix(), "md5": md5},
+        "archive": None,
+        "options": {},
+        "counts": None,
+        "natural_noise": [],
+        "split": {
+            "seed": 3341, "test_normals": 0.25, "val_normals": 0.15, "pool_anomalies": _pool(pictures),
+            "pool_defects": [], "val_anomalies": 0.2,
+        },
+    }  # fmt: skip
+    with replacing(CONF / f"{name}.yaml") as aside:
+        text = yaml.safe_dump(dataset, sort_keys=False, allow_unicode=True)
+        aside.write_text(HEAD.format(folder=folder) + text, encoding="utf-8")
+    return CONF / f"{name}.yaml"
+
+
+def _pool(pictures: Sequence[Picture]) -> float:
+    """Half of the anomalies may be learnt from, unless the split has a pool or there are few."""
+    anomalies = sum(picture.label for picture in pictures)
+    return 0 if anomalies < 10 or any(picture.split == "pool" for picture in pictures) else 0.5
+
+
+def _summary(pictures: Sequence[Picture], sizes: Counter[str]) -> str:
+    """What was understood, as a table a category."""
+    lines = []
+    for category in sorted({picture.category for picture in pictures}):
+        own = [picture for picture in pictures if picture.category == category]
+        lines.append(f"Category {category}: {len(own)} images")
+        for split in sorted({picture.split for picture in own}):
+            part = [picture for picture in own if picture.split == split]
+            kinds = Counter(picture.defect or "normal" for picture in part)
+            lines.append(
+                f"  {split or 'no split'}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+            )
+        masked = sum(picture.mask is not None for picture in own)
+        lines.append(f"  masks: {masked} of {sum(picture.label for picture in own)} anomalous images")
+    common = ", ".join(f"{size} ({count})" for size, count in sizes.most_common(5))
+    return "\n".join([*lines, f"Sizes: {common}" + (f" and {len(sizes) - 5} others" if len(sizes) > 5 else "")])

@@ -1,0 +1,257 @@
+"""Guessing what a folder of somebody's images means: which are normal, which are masks, how they are split."""
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from viad.artifacts.images import read_image, read_mask
+from viad.datasets.folder_trees import SUFFIXES
+from viad.errors import DataError
+
+NORMAL_WORDS = {
+    "good", "ok", "normal", "normals", "negative", "neg", "free", "clean", "pass", "passed", "healthy", "intact",
+    "defect_free", "defectfree", "no_defect", "nodefect", "non_defective", "nondefective", "0",
+}  # fmt: skip
+SPLIT_WORDS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test", "eval": "test",
+}  # fmt: skip
+MASK_WORDS = {
+    "mask", "masks", "ground_truth", "groundtruth", "gt", "label", "labels", "annotation", "annotations", "annot",
+    "segmentation", "segmentations", "seg", "truth", "defect_mask",
+}  # fmt: skip
+PLAIN_WORDS = {"image", "images", "img", "imgs", "data", "anomalies", "defects", "pictures", "photos"}
+ANOMALOUS = "anomalous"  # the kind of a defect that nobody named
+MASK_ENDING = re.compile(r"[ _.-]*(mask|gt|label|seg|annotation|truth)$", re.IGNORECASE)
+# What tables call their columns.
+COLUMNS = {
+    "image": ("image", "path", "file", "filename", "file_name", "image_path", "img"),
+    "label": ("label", "class", "target", "is_anomaly", "anomalous", "anomaly", "defective"),
+    "mask": ("mask", "mask_path", "ground_truth", "gt"),
+    "defect": ("defect", "defect_type", "kind", "type", "anomaly_class"),
+    "split": ("split", "set", "subset"),
+    "group": ("group", "part", "lot", "serial"),
+    "domain": ("domain", "condition", "camera"),
+    "category": ("category", "object", "product"),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of a layout, its files relative to the layout's folder."""
+
+    image: PurePosixPath
+    label: int
+    category: str
+    mask: PurePosixPath | None = None
+    defect: str = ""
+    split: str = ""
+    group: str = ""
+    domain: str = ""
+
+
+@dataclass
+class _File:
+    """An image file, and what the folders around it say."""
+
+    path: PurePosixPath
+    is_mask: bool = False
+    split: str = ""
+    kinds: list[str] = field(default_factory=list)  # folder names that are neither a split nor for masks
+
+
+def _word(name: str) -> str:
+    return re.sub(r"[ -]+", "_", name.lower())
+
+
+def understand(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture], list[str]]:
+    """The images of a folder tree in order, and those that are left out: outside of all folders that say something.
+
+    Folders named as a split, as normal or as masks say what lies in them; any other folder beside or below
+    them is a kind of defect. What is above the folder of the normal images names the category. Without such
+    folders a mask that is not empty makes an image anomalous. Anomalies in a training folder are the pool.
+
+    Args:
+        folder: the tree.
+        normal: further names of folders that hold normal images.
+
+    Raises:
+        DataError: no image, or none that is known to be normal.
+    """
+    words = NORMAL_WORDS | {_word(name) for name in normal}
+    paths = sorted(
+        PurePosixPath(file.relative_to(folder).as_posix())
+        for file in folder.rglob("*")
+        if file.suffix.lower() in SUFFIXES and file.is_file()
+        and not any(part.startswith((".", "__MACOSX")) for part in file.relative_to(folder).parts)
+    )  # fmt: skip
+    if not paths:
+        raise DataError(f"{folder}: there is no image ({', '.join(sorted(SUFFIXES))}).")
+    stems = {path.with_suffix("").as_posix().lower() for path in paths}
+    files = [_placed(path, stems) for path in paths]
+    there = set(paths)
+    for file in files:
+        file.is_mask = file.is_mask or _is_twin(folder, file.path, there)
+    masks = _by_stem(file for file in files if file.is_mask)
+    images = [file for file in files if not file.is_mask]
+    roots = {_above(file, words) for file in images if any(_word(kind) in words for kind in file.kinds)}
+    roots |= {_above(file, words) for file in images if file.split and not file.kinds}
+    told = [file for file in images if any(kind not in root for root in roots for kind in file.kinds) or file.split]
+    silent = {file.path for file in images} - {file.path for file in told}
+    left_out = sorted(path.as_posix() for path in silent) if told else []
+    pictures = [_picture(file, masks, roots, words, folder) for file in told or images]
+    if not any(picture.label == 0 for picture in pictures):
+        seen = sorted({kind for file in images for kind in file.kinds})
+        raise DataError(
+            f"{folder}: nothing says which images are normal. Name their folder one of {', '.join(sorted(words))}, or "
+            f"say which it is by --normal (folders here: {', '.join(seen) or 'none'}), or describe the images in a CSV."
+        )
+    return pictures, left_out
+
+
+def _placed(path: PurePosixPath, stems: set[str]) -> _File:
+    """What the folders of a path say; masks are in a folder of masks, or beside their image with an ending."""
+    file = _File(path)
+    for part in path.parts[:-1]:
+        word = _word(part)
+        if word in SPLIT_WORDS:
+            file.split = SPLIT_WORDS[word]
+        elif word in MASK_WORDS:
+            file.is_mask = True
+        elif MASK_ENDING.search(part):
+            file.is_mask = True
+            file.kinds.append(MASK_ENDING.sub("", part))
+        elif word not in PLAIN_WORDS:
+            file.kinds.append(part)
+    own = MASK_ENDING.sub("", path.stem)
+    if own and own != path.stem and (path.parent / own).as_posix().lower() in stems:
+        file.is_mask = True
+    return file
+
+
+def _is_twin(folder: Path, path: PurePosixPath, paths: set[PurePosixPath]) -> bool:
+    """Whether a PNG beside an image of the same name is its mask: grey, and most of it black."""
+    if path.suffix.lower() != ".png" or not any(path.with_suffix(end) in paths for end in (".jpg", ".jpeg", ".bmp")):
+        return False
+    pixels = read_image(folder / path)
+    return pixels.ndim == 2 and float((pixels == 0).mean()) > 0.5
+
+
+def _by_stem(masks: Iterable[_File]) -> dict[str, list[_File]]:
+    found: dict[str, list[_File]] = {}
+    for mask in masks:
+        found.setdefault(MASK_ENDING.sub("", mask.path.stem).lower(), []).append(mask)
+    return found
+
+
+def _above(file: _File, words: set[str]) -> tuple[str, ...]:
+    """The folders above the split or the normal kind: the category."""
+    above: list[str] = []
+    for part in file.path.parts[:-1]:
+        if _word(part) in SPLIT_WORDS or _word(part) in words or _word(part) in PLAIN_WORDS:
+            break
+        above.append(part)
+    return tuple(above)
+
+
+def _picture(
+    file: _File, masks: Mapping[str, list[_File]], roots: set[tuple[str, ...]], words: set[str], folder: Path
+) -> Picture:
+    parts = file.path.parts[:-1]
+    root = max((root for root in roots if parts[: len(root)] == root), key=len, default=())
+    kinds = [kind for kind in file.kinds if kind not in root]
+    own = _mask_of(file, masks.get(file.path.stem.lower(), []), root, kinds)
+    if kinds:
+        normal = any(_word(kind) in words for kind in kinds)
+    elif own is not None:  # no folder says what it is: its mask does
+        normal = not read_mask(folder / own.path).any()
+    else:  # what training gets is normal, and an image without a mask among others that have one
+        normal = file.split == "train" or bool(masks)
+    return Picture(
+        image=file.path,
+        label=int(not normal),
+        category="-".join(root) if len(roots) > 1 else "all",
+        mask=None if normal or own is None else own.path,
+        defect="" if normal else "-".join(kinds) or ANOMALOUS,
+        split="pool" if not normal and file.split == "train" else file.split,
+    )
+
+
+def _mask_of(file: _File, candidates: list[_File], root: tuple[str, ...], kinds: list[str]) -> _File | None:
+    """The one mask of the image's name in its category; of several, that of its kind, then that of its split."""
+    found = [mask for mask in candidates if mask.path.parts[: len(root)] == root]
+    for same in (
+        lambda mask: _kinds(mask, root) == set(map(_word, kinds)),
+        lambda mask: mask.split in ("", file.split),
+        lambda mask: mask.path.parent == file.path.parent,
+    ):
+        if len(found) > 1:
+            found = [mask for mask in found if same(mask)] or found
+    # A mask of another kind that happens to have this name is none.
+    wanted = set(map(_word, kinds))
+    shared = [mask for mask in found if not (own := _kinds(mask, root)) or not kinds or own & wanted]
+    if len(shared) > 1:
+        raise DataError(
+            f"{file.path}: which mask is its own, {shared[0].path} or {shared[1].path}? Rename one, or use a CSV."
+        )
+    return shared[0] if shared else None
+
+
+def _kinds(file: _File, root: tuple[str, ...]) -> set[str]:
+    return {_word(kind) for kind in file.kinds if kind not in root}
+
+
+def read_table(path: Path) -> list[Picture]:
+    """The images of a CSV, their paths relative to its folder.
+
+    Columns are `image` and `label` (0, 1, a word for normal, or a kind of defect), and, where there is more to
+    say, `mask`, `defect`, `split`, `group`, `domain` and `category`; common other names are known.
+
+    Raises:
+        DataError: a column is missing, or a value cannot be understood.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file, dialect=_dialect(path)))
+    if not rows:
+        raise DataError(f"{path}: the table is empty.")
+    names = {_word(name): name for name in rows[0] if name}
+    column = {
+        key: names[next(n for n in known if n in names)] for key, known in COLUMNS.items() if set(known) & set(names)
+    }
+    for needed in ("image", "label"):
+        if needed not in column:
+            raise DataError(f"{path}: there is no column '{needed}'; the table has {', '.join(rows[0])}.")
+    return [
+        _row(path, number, {k: (row[name] or "").strip() for k, name in column.items()})
+        for number, row in enumerate(rows, 2)
+    ]
+
+
+def _dialect(path: Path) -> type[csv.Dialect]:
+    class Dialect(csv.excel):
+        delimiter = ";" if ";" in path.read_text(encoding="utf-8-sig").split("\n")[0] else ","
+
+    return Dialect
+
+
+def _row(path: Path, line: int, row: Mapping[str, str]) -> Picture:
+    said = _word(row["label"])
+    split = row.get("split", "")
+    if split and _word(split) not in {*SPLIT_WORDS, "pool"}:
+        raise DataError(f"{path}, line {line}: the split '{split}' is not known. Use train, val, test or pool.")
+    if not said or not row["image"]:
+        raise DataError(f"{path}, line {line}: image or label is empty.")
+    normal = said in NORMAL_WORDS or said == "false"
+    named = "" if said in {"1", "true"} else row["label"]
+    return Picture(
+        image=PurePosixPath(Path(row["image"]).as_posix()),
+        label=int(not normal),
+        category=row.get("category", "") or "all",
+        mask=PurePosixPath(Path(row["mask"]).as_posix()) if row.get("mask") and not normal else None,
+        defect="" if normal else row.get("defect", "") or named or ANOMALOUS,
+        split=SPLIT_WORDS.get(_word(split), split),
+        group=row.get("group", ""),
+        domain=row.get("domain", ""),
+    )

@@ -1,0 +1,1 @@
+"""Scoring images, and what it costs."""

@@ -1,0 +1,49 @@
+"""What a prediction costs: time and memory, with what is inside the clock said.
+
+Latency is the time from a decoded image in memory (float32 in [0, 1]) to its score and its
+map at the image's resolution, at batch 1: normalisation, transfer to the device, upsampling
+and smoothing included, file reading and decoding not, after warm-up, device synchronised.
+"""
+
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from anomalib.models import AnomalibModule
+
+from viad.artifacts.anomaly_maps import Recipe, render
+from viad.inference.scoring import score_batch
+from viad.training.loading import load_tensor
+
+WARM_UP, REPEATS = 3, 30
+
+
+def measure_latency(model: AnomalibModule, recipe: Recipe, images: list[str], device: torch.device) -> dict[str, float]:
+    """Median and 95th percentile latency at batch 1, in milliseconds, over at most 30 images."""
+    tensors = [load_tensor(Path(image))[None] for image in images[: WARM_UP + REPEATS]]
+    times = []
+    for tensor in tensors[:WARM_UP] + tensors:
+        start = time.perf_counter()
+        _, maps = score_batch(model, tensor, device)
+        render(maps, recipe)
+        times.append(1000 * (time.perf_counter() - start))
+    counted = np.array(times[WARM_UP:])
+    return {"latency_p50_ms": float(np.median(counted)), "latency_p95_ms": float(np.quantile(counted, 0.95))}
+
+
+def footprint(model: AnomalibModule, folder: Path, device: torch.device) -> dict[str, Any]:
+    """Parameters (backbone included), bytes on disk without it, and peak memory of this process or its GPU."""
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "model_megabytes": round(sum(f.stat().st_size for f in folder.iterdir()) / 1e6, 3),
+        "peak_memory_megabytes": round(peak / 1e6, 1),
+    }

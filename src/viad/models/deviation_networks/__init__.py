@@ -1,0 +1,1 @@
+"""DevNet and DRA, which share the deviation loss, its training and the image pyramid."""

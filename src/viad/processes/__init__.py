@@ -1,0 +1,1 @@
+"""How a process starts quickly, and how its children end with it."""

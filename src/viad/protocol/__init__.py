@@ -1,0 +1,1 @@
+"""The experimental conditions themselves: splits, contamination and the anomaly reserve, distribution shifts."""

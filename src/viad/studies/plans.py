@@ -1,0 +1,212 @@
+"""Studies: lists of experiments that answer one question, as data in conf/study/.
+
+A study has two editions, `small` (embedded datasets, a CPU) and `paper`. An edition is a list of grids; a grid
+gives overrides, as after `-S`, a value or a list of values each; the experiments are all their combinations.
+"""
+
+import copy
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from viad.config.composition import compose_params, head_comment
+from viad.errors import ConfigError
+from viad.experiments.naming import experiment_name
+from viad.experiments.overrides import changed_settings
+from viad.experiments.tables import CONDITIONS, lookup
+
+CONF = Path("conf/study")
+FOLDER = Path("studies")  # logs and status by study; not in git
+EDITIONS = ("small", "paper")
+# Of an experiment for each category: seconds beside its training, as measured on two cores, and what the cache grows by
+# at the default size.
+OVERHEAD, MEGABYTES = 45, 20
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment of a study.
+
+    overrides: KEY=VALUE each. conditions: by dotted key, as composed. categories: of its dataset.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    conditions: Mapping[str, Any]
+    categories: tuple[str, ...]
+
+
+def read_study(name: str, edition: str) -> list[dict[str, Any]]:
+    """The grids of a study's edition.
+
+    Raises:
+        ConfigError: there is no such study or edition.
+    """
+    study = _read(name)
+    if edition not in EDITIONS:
+        raise ConfigError(f"--edition {edition}: choose one of {', '.join(EDITIONS)}.")
+    return list(study[edition])
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = CONF / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"there is no study '{name}'. Choose one of {', '.join(study_names())}.")
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def study_names() -> list[str]:
+    """The studies there are, by name."""
+    return sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def read_shows(name: str) -> list[str]:
+    """What the report shows of a study: axes of `viad.comparison.conditions` and tables of a comparison; else means."""
+    return list(_read(name).get("shows", ["means"]))
+
+
+def read_question(name: str) -> str:
+    """The question that a study answers: the comment at the head of its yaml."""
+    return head_comment(CONF / f"{name}.yaml")
+
+
+def states(name: str, planned: Sequence[str], done: Collection[str]) -> list[dict[str, str]]:
+    """What became of the experiments of a study: done, failed (with the reason and the log) or missing.
+
+    Args:
+        name: of the study.
+        planned: its experiments.
+        done: all experiments whose results are known.
+    """
+    last = _status(name)
+    found = []
+    for one in planned:
+        failed = one not in done and one in last and last[one]["result"] == "failed"
+        state = "done" if one in done else "failed" if failed else "missing"
+        why = {key: str(last[one][key]) if failed else "" for key in ("reason", "log")}
+        found.append({"experiment": one, "state": state, **why})
+    return found
+
+
+def attempted(name: str) -> set[str]:
+    """The experiments that were run for a study here, whatever became of them."""
+    return set(_status(name))
+
+
+def _status(name: str) -> dict[str, dict[Any, Any]]:
+    """The last row of each experiment in a study's status.csv."""
+    path = FOLDER / name / "status.csv"
+    rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.is_file() else []
+    return {str(row["experiment"]): row for row in rows}
+
+
+def plan(grids: Iterable[Mapping[str, Any]]) -> list[Experiment]:
+    """The experiments of all grids, each once, named by what they are.
+
+    Raises:
+        ConfigError: an override is not known.
+    """
+    found: dict[str, Experiment] = {}
+    for overrides in itertools.chain.from_iterable(map(_combinations, grids)):
+        one = _composed_with(overrides)
+        found.setdefault(one.name, one)
+    return list(found.values())
+
+
+def datasets(grids: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The datasets that grids name."""
+    return {name for grid in grids for name in _listed(grid.get("dataset", "elpv"))}
+
+
+def _combinations(grid: Mapping[str, Any]) -> Iterable[list[str]]:
+    choices = [[f"{key}={value}" for value in _listed(values)] for key, values in grid.items()]
+    return map(list, itertools.product(*choices))
+
+
+def _listed(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else [values]
+
+
+def _composed_with(overrides: Sequence[str]) -> Experiment:
+    """An experiment: its groups are composed, and the other values put into what they compose to."""
+    chosen = [one for one in overrides if (CONF.parent / one.partition("=")[0]).is_dir()]
+    params = copy.deepcopy(_composed(str(Path.cwd()), tuple(chosen)))
+    for override in overrides:
+        if override not in chosen:
+            _put(params, override)
+    flat = {key: lookup(params, key) for key in CONDITIONS}
+    flat["settings"] = changed_settings(params, partial(_read_conf, Path.cwd()))
+    conditions = {key: value for key, value in flat.items() if value is not None}
+    categories = tuple(lookup(params, "dataset.categories"))
+    return Experiment(experiment_name(conditions), tuple(overrides), conditions, categories)
+
+
+def _put(params: dict[str, Any], override: str) -> None:
+    key, _, value = override.partition("=")
+    *parents, last = key.split(".")
+    for part in parents:
+        params = params[part] if isinstance(params.get(part), dict) else {}
+    if last not in params:
+        raise ConfigError(f"{override}: there is no parameter '{key}'. Correct the study's yaml.")
+    params[last] = yaml.safe_load(value)
+
+
+@cache
+def _read_conf(root: Path, path: str) -> Any:
+    return yaml.safe_load((root / path).read_text(encoding="utf-8")) if (root / path).is_file() else None
+
+
+@cache  # composing takes Hydra a tenth of a second or more, and the experiments of a study share their groups
+def _composed(root: str, groups: tuple[str, ...]) -> dict[str, Any]:
+    del root  # conf/ is that of the working folder, so it is part of the key
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        compose_params(groups, path)
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def estimate(experiments: Sequence[Experiment], measured: pd.DataFrame, jobs: int) -> str:
+    """What the experiments will take, from runs that were measured, in words.
+
+    Args:
+        experiments: that are still to be run.
+        measured: the table of collected experiments.
+        jobs: how many run at once.
+    """
+    trained = [seconds for one in experiments if (seconds := _train_seconds(one, measured)) is not None]
+    if not trained:
+        return "none like these was measured yet, so there is no estimate of time"
+    categories = sum(len(one.categories) for one in experiments)
+    seconds = sum(trained) / len(trained) * len(experiments) + OVERHEAD * categories
+    unlike = len(experiments) - len(trained)
+    unmeasured = f" ({unlike} of them unlike any that was measured)" if unlike else ""
+    return (
+        f"about {seconds / max(jobs, 1) / 60:.0f} minutes with {jobs} at once{unmeasured}, "
+        f"and {MEGABYTES * categories} MB of cache"
+    )
+
+
+LIKE = ("model.name", "dataset.name", "backbone.name")  # what runs share whose training takes about as long
+
+
+def _train_seconds(one: Experiment, measured: pd.DataFrame) -> float | None:
+    """Mean training time of the same model on the same data under the same budget, at the same size if there is one.
+
+    `auto` is whatever the measured runs used.
+    """
+    like = measured
+    for key in LIKE:
+        like = like[like[key] == one.conditions.get(key)]
+    if one.conditions["budget"] != "auto":
+        like = like[like["training.budget"] == one.conditions["budget"]]
+    same_size = like[like["image_size"].astype(str) == str(one.conditions["image_size"])]
+    like = same_size if len(same_size) else like
+    by_category = like.groupby("category")["training.train_seconds"].mean()
+    return float(by_category.sum()) if len(by_category) else None

@@ -1,0 +1,187 @@
+"""A pool of clones that run experiments.
+
+Each clone runs plain `dvc exp run`, and `dvc exp push` carries the finished experiment back, where `dvc exp show` lists
+it at once. There is no daemon; a failed experiment keeps its log and becomes a row of status.csv.
+"""
+
+import csv
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO
+
+from viad.errors import ConfigError
+from viad.studies.plans import FOLDER, Experiment
+from viad.studies.stage_server import stage_server
+from viad.studies.worker_clones import Clone, CloneError, clones, output
+
+ENDS = (signal.SIGTERM, signal.SIGHUP)  # asked to stop, and the terminal is gone
+STATUS = ("experiment", "result", "seconds", "reason", "log")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an experiment went."""
+
+    experiment: str
+    result: str  # done | failed
+    seconds: float
+    reason: str  # of a failure, the last line that says something
+    log: str
+
+
+def existing() -> set[str]:
+    """The names of all experiments that DVC knows here, whatever commit they started from."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return {name for listed in repo.experiments.ls(all_commits=True).values() for name, _ in listed}
+
+
+def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterator[Outcome]:
+    """Run experiments on `jobs` clones at once, and yield each as it ends.
+
+    Stopping (Ctrl-C, a kill) leaves finished experiments as they are; what was broken off goes on from its
+    last checkpoint when it is run again.
+
+    Args:
+        study: names the folder of logs.
+        experiments: to run.
+        jobs: clones at once.
+
+    Raises:
+        ConfigError: no jobs, or the working tree has changes that no clone would see.
+        CloneError: a clone cannot be made.
+    """
+    if jobs < 1:
+        raise ConfigError(f"--jobs {jobs}: at least one clone is needed.")
+    _check_committed()
+    logs = FOLDER / study
+    logs.mkdir(parents=True, exist_ok=True)
+    free: SimpleQueue[Clone] = SimpleQueue()
+    with (
+        clones(jobs) as held,
+        ThreadPoolExecutor(jobs) as threads,
+        _children(jobs) as children,
+        stage_server(children.environment) as python,
+    ):
+        for clone in held:
+            free.put(clone)
+        children.environment["PATH"] = f"{python}{os.pathsep}{children.environment['PATH']}"
+        started = [threads.submit(_run, one, free, logs, children) for one in in_turn(experiments)]
+        try:
+            for future in as_completed(started):
+                outcome = future.result()
+                _record(outcome, logs / "status.csv")
+                yield outcome
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)  # what waits its turn must not touch its log any more
+            raise
+
+
+def in_turn(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Experiments with datasets taking turns: those of one dataset that start together would all make its images."""
+    groups: dict[str, list[Experiment]] = {}
+    for one in experiments:
+        groups.setdefault(one.conditions["dataset.name"], []).append(one)
+    return [one for turn in itertools.zip_longest(*groups.values()) for one in turn if one is not None]
+
+
+def _check_committed() -> None:
+    changed = output("git", "status", "--porcelain", "--", "src", "conf", "dvc.yaml", cwd=Path.cwd())
+    if changed:
+        raise ConfigError(f"uncommitted changes would not reach the clones that run a study. Commit them:\n{changed}")
+
+
+class _Children:
+    """Processes that must not outlive us."""
+
+    def __init__(self, jobs: int) -> None:
+        # More threads than cores slow all of them down, two jobs on two cores by several times.
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        self.environment = dict(os.environ) | ({} if jobs == 1 else {"OMP_NUM_THREADS": str(threads)})
+        self.running: set[subprocess.Popen[bytes]] = set()
+        self.stopped = False
+
+    def wait(self, command: Sequence[str], clone: Clone, log: IO[bytes]) -> int:
+        """Run a command in a clone, what it says into a log; its exit status."""
+        if self.stopped:
+            return -signal.SIGTERM
+        with subprocess.Popen(  # noqa: S603
+            command, cwd=clone.folder, env=self.environment | clone.environment, stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, start_new_session=True, pass_fds=[clone.lock.fileno()],  # it may outlive us by a kill -9
+        ) as process:  # fmt: skip
+            self.running.add(process)
+            try:
+                return process.wait()
+            finally:
+                self.running.discard(process)
+
+    def stop(self) -> None:
+        """End all, with what they started."""
+        self.stopped = True
+        for process in list(self.running):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+
+
+@contextmanager
+def _children(jobs: int) -> Iterator[_Children]:
+    children = _Children(jobs)
+    heard = [end for end in ENDS if signal.getsignal(end) != signal.SIG_IGN]  # `nohup` wants us to go on
+    before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in heard}
+    try:
+        yield children
+    except BaseException:
+        children.stop()
+        raise
+    finally:
+        for end, handler in before.items():
+            signal.signal(end, handler)
+
+
+def _run(experiment: Experiment, free: "SimpleQueue[Clone]", logs: Path, children: _Children) -> Outcome:
+    """Run one experiment in a free clone and carry it back."""
+    clone, start, log = free.get(), time.perf_counter(), logs / f"{experiment.name}.log"
+    settings = [word for override in experiment.overrides for word in ("-S", override)]
+    dvc = (sys.executable, "-m", "dvc", "exp")
+    try:
+        with log.open("wb") as file:
+            try:
+                clone.make_ready(experiment.name)
+                ended = children.wait([*dvc, "run", "--name", experiment.name, *settings], clone, file)
+                if ended == 0:
+                    ended = children.wait([*dvc, "push", "--no-cache", "origin", experiment.name], clone, file)
+            except CloneError as error:
+                file.write(f"error: {error}\n".encode())
+                ended = 1
+    finally:
+        free.put(clone)
+    seconds = time.perf_counter() - start
+    reason = "" if ended == 0 else _reason(log)
+    return Outcome(experiment.name, "done" if ended == 0 else "failed", round(seconds, 1), reason, str(log))
+
+
+def _reason(log: Path) -> str:
+    """The line of a log that says why: our own errors first, else the last one."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error:") and "failed to reproduce" not in line]
+    return (errors or lines or ["no word"])[-1]
+
+
+def _record(outcome: Outcome, path: Path) -> None:
+    new = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(STATUS)
+        writer.writerow([getattr(outcome, column) for column in STATUS])

@@ -1,0 +1,181 @@
+"""From a model's yaml to a trained anomalib module, and back from disk."""
+
+import importlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from anomalib.models import AnomalibModule
+from anomalib.models.components import TimmFeatureExtractor
+from anomalib.pre_processing import PreProcessor
+from safetensors.torch import load_file, save_file
+from torchvision.transforms.v2 import Compose, Normalize, Resize
+
+import viad.backbones.embedded  # noqa: F401  # registers them with timm
+from viad.backbones.frozen import PRECISIONS, FrozenBackbone, TunedBackbone, trained_state
+from viad.backbones.weights import ensure_weights, load_weights, weights_file
+from viad.config.params import one_of
+from viad.errors import ConfigError
+
+BUDGETS = ("auto", "small", "paper")
+ACCELERATORS = ("auto", "cpu", "gpu")
+LEARNING_TYPES = ("one_class", "unsupervised", "supervised")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that it takes to build a model again; saved beside its weights."""
+
+    name: str
+    class_path: str
+    learning_type: str
+    budget: str
+    epochs: int
+    steps: int | None  # optimiser steps after which training ends, whatever the epochs
+    batch_size: int
+    args: dict[str, Any]
+    backbone: str
+    layers: list[str]
+    mean: list[float]
+    std: list[float]
+    channels: int
+    image_size: int
+
+
+def model_spec(
+    model: dict[str, Any], backbone: dict[str, Any], *, image_size: int, color: str, budget: str,
+    epochs: int | None = None, on_gpu: bool,
+) -> ModelSpec:  # fmt: skip
+    """The settings that the params ask for; `epochs` takes the place of the preset's.
+
+    Raises:
+        ConfigError: an unknown budget, a number of epochs that cannot be, or a stride for which the backbone names
+            no layer.
+    """
+    one_of("budget", budget, BUDGETS)
+    one_of("model.learning_type", model["learning_type"], LEARNING_TYPES)
+    chosen = budget if budget != "auto" else ("paper" if on_gpu else "small")
+    preset = model[chosen]
+    if epochs is not None:
+        _check_epochs(epochs, preset, model["name"])
+        preset = preset | {"epochs": epochs}
+    grey = color == "gray1"
+    patch = backbone.get("multiple_of", 1)
+    if image_size % patch:
+        near = image_size // patch * patch
+        raise ConfigError(
+            f"backbone {backbone['name']} takes multiples of {patch}: set image_size={near} or {near + patch}."
+        )
+    strides = preset["strides"]
+    missing = [stride for stride in strides if stride not in backbone["layers"]]
+    if missing:
+        raise ConfigError(f"backbone {backbone['name']} names no layer of stride {missing}. Add it to its yaml.")
+    mean, std = ([sum(v) / len(v)] * 3 if grey else list(v) for v in (backbone["mean"], backbone["std"]))
+    return ModelSpec(
+        name=model["name"],
+        class_path=model["class_path"],
+        learning_type=model["learning_type"],
+        budget=chosen,
+        epochs=preset["epochs"],
+        steps=preset.get("steps"),
+        batch_size=preset["batch_size"],
+        args=preset["args"],
+        backbone=backbone["timm_name"],
+        layers=[backbone["layers"][stride] for stride in strides],
+        mean=mean,
+        std=std,
+        channels=1 if grey else 3,
+        image_size=image_size,
+    )
+
+
+def _check_epochs(epochs: Any, preset: dict[str, Any], name: str) -> None:
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ConfigError(f"epochs: {epochs!r} is neither a whole number above 0 nor null.")
+    if preset["epochs"] <= 1 and epochs != preset["epochs"]:
+        raise ConfigError(f"epochs: {epochs}, but {name} does not train by epochs. Leave it at null.")
+
+
+def build(spec: ModelSpec, precision: str) -> AnomalibModule:
+    """The model, with its backbone's weights and untrained otherwise.
+
+    Scores are raw: no post-processor normalises or clamps them. The model's
+    pre-processor normalises images in [0, 1] for its backbone, unless its class says
+    NORMALIZE = False. A timm backbone at `model.model.feature_extractor` is frozen and made fast,
+    unless the model says `trains_backbone`. A model without strides gets no backbone.
+
+    Raises:
+        ConfigError: an unknown precision, class or argument.
+        WeightsError: the backbone's weights cannot be had.
+    """
+    one_of("precision", precision, PRECISIONS)
+    backbone: dict[str, Any] = {}
+    from_file = weights_file(spec.backbone).is_file()
+    if spec.layers:
+        ensure_weights(spec.backbone)
+        backbone = {"backbone": spec.backbone, "layers": spec.layers, "pre_trained": not from_file}
+    try:
+        model_class = _find(spec.class_path)
+        model = model_class(
+            pre_processor=_pre_processor(spec, normalize=getattr(model_class, "NORMALIZE", True)),
+            post_processor=False, evaluator=False, visualizer=False, **backbone, **spec.args,
+        )  # fmt: skip
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ConfigError(
+            f"model {spec.name}: {spec.class_path} cannot be built ({error}). Correct its yaml."
+        ) from error
+    extractor = getattr(model.model, "feature_extractor", None)
+    if isinstance(extractor, TimmFeatureExtractor):
+        if from_file:
+            load_weights(cast("torch.nn.Module", extractor.feature_extractor), weights_file(spec.backbone))
+        model.model.feature_extractor = (
+            TunedBackbone(extractor, channels=spec.channels)
+            if getattr(model, "trains_backbone", False)
+            else FrozenBackbone(extractor, channels=spec.channels, precision=precision)
+        )
+    return cast("AnomalibModule", model)
+
+
+def _find(class_path: str) -> Any:
+    module, _, name = class_path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _pre_processor(spec: ModelSpec, *, normalize: bool) -> PreProcessor:
+    # Images have this size already: the resize does nothing, but models learn the size from it.
+    resize = Resize((spec.image_size, spec.image_size), antialias=True)
+    return PreProcessor(Compose([resize, Normalize(mean=spec.mean, std=spec.std)]) if normalize else resize)
+
+
+def save_model(model: AnomalibModule, spec: ModelSpec, folder: Path) -> None:
+    """Write what training changed, and the spec; the same bytes for the same model."""
+    folder.mkdir(parents=True)
+    save_file(trained_state(model), folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(asdict(spec), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path, precision: str, device: torch.device) -> tuple[AnomalibModule, ModelSpec]:
+    """The trained model in `folder`, in evaluation mode on `device`, and its spec."""
+    spec = ModelSpec(**json.loads((folder / "model.json").read_text(encoding="utf-8")))
+    model = build(spec, precision)
+    trained = trained_state(model)
+    frozen = {k: v for k, v in model.state_dict().items() if k not in trained}
+    model.load_state_dict(frozen | load_file(folder / "model.safetensors"))  # all that training made, or an error
+    return model.to(device).eval(), spec
+
+
+def device_for(accelerator: str) -> torch.device:
+    """The device that `accelerator` means here; on a CPU, denormal numbers are flushed.
+
+    Raises:
+        ConfigError: unknown, or a GPU is asked for and there is none.
+    """
+    one_of("accelerator", accelerator, ACCELERATORS)
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("accelerator: gpu, but no GPU is visible. Use accelerator=cpu or auto.")
+    on_gpu = torch.cuda.is_available() and accelerator != "cpu"
+    # Lite's activations fade into denormals, which cost a CPU two thirds of the forward pass.
+    torch.set_flush_denormal(not on_gpu)
+    return torch.device("cuda" if on_gpu else "cpu")

@@ -1,0 +1,100 @@
+"""What happens beside the steps of a training: seeding epochs, announcing images, validation, logging."""
+
+from typing import Any
+
+import torch
+from dvclive.lightning import DVCLiveLogger
+from lightning import seed_everything
+from lightning.pytorch import Callback, Trainer
+
+from viad.backbones.feature_cache import FeatureCache
+from viad.backbones.frozen import trained_state
+from viad.metrics.image import auroc
+from viad.seeds import derived_seed
+
+
+class CurvesLogger(DVCLiveLogger):
+    """DVC knows the hyper-parameters from params.yaml; dvclive cannot write anomalib's enums."""
+
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """Log nothing."""
+
+
+class SeedEpochs(Callback):
+    """Start every epoch from a random state of its own, so that it is the same after a resume."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Seed every generator for the epoch that starts."""
+        del pl_module
+        seed_everything(derived_seed(self.seed, "steps", trainer.current_epoch), verbose=False)
+
+
+class AnnounceImages(Callback):
+    """Tell the feature cache which images the backbone sees next."""
+
+    def __init__(self, cache: FeatureCache) -> None:
+        self.cache = cache
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Announce the batch that training takes next."""
+        del trainer, pl_module, batch_idx
+        self.cache.announce(batch.image_path)
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Announce the batch that validation takes next."""
+        del trainer, pl_module, batch_idx, dataloader_idx
+        self.cache.announce(batch.image_path)
+
+
+class BestEpoch(Callback):
+    """Keeps the model of the epoch that did best on validation; part of a checkpoint, so a resume knows it."""
+
+    def __init__(self, monitor: str, mode: str) -> None:
+        self.monitor, self.mode = monitor, mode
+        self.value: float | None = None
+        self.state: dict[str, torch.Tensor] = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Keep the state if this epoch is the best so far."""
+        if (logged := trainer.callback_metrics.get(self.monitor)) is None:
+            return
+        value = float(logged)
+        if self.value is None or (value < self.value if self.mode == "min" else value > self.value):
+            self.value, self.state = value, {k: v.clone() for k, v in trained_state(pl_module).items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value and state, for a checkpoint."""
+        return {"value": self.value, "state": self.state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them back from a checkpoint."""
+        self.value, self.state = state_dict["value"], state_dict["state"]
+
+
+class ValidationAUROC(Callback):
+    """Log val_image_auroc where val rows hold both classes; anomalib's validation_step gives the scores."""
+
+    def __init__(self) -> None:
+        self.scores: list[torch.Tensor] = []
+        self.labels: list[torch.Tensor] = []
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Collect the scores and labels of a batch."""
+        del trainer, pl_module, outputs, batch_idx, dataloader_idx
+        self.scores.append(batch.pred_score.detach().float().flatten().cpu())
+        self.labels.append(batch.gt_label.cpu())
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Log the AUROC over all batches."""
+        del trainer
+        scores, labels = torch.cat(self.scores).numpy(), torch.cat(self.labels).numpy()
+        self.scores, self.labels = [], []
+        if (value := auroc(scores, labels)) is not None:
+            pl_module.log("val_image_auroc", value)

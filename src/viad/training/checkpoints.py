@@ -1,0 +1,134 @@
+"""Checkpoints of a training that may be killed: where they lie, what they hold, and how one goes on.
+
+They lie outside the workspace, because DVC clears a stage's outputs before it runs it again and a
+queued experiment runs in a copy that does not outlive it. A checkpoint's folder is named by a
+digest of all that training depends on, so only the same experiment finds it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+import viad
+from viad.artifacts.atomic import replacing
+from viad.backbones.frozen import trained_state
+
+FOLDER = Path(os.environ.get("VIAD_CHECKPOINTS", "~/.cache/viad/checkpoints")).expanduser()
+KEEP_SECONDS = 30 * 86400  # a checkpoint that nobody came back for
+PACKAGES = ("torch", "torchvision", "anomalib", "lightning", "timm")
+
+
+def fingerprint(settings: dict[str, Any], files: Iterable[Path]) -> str:
+    """A digest of the settings, the content of the files, the code of this package and the packages under it."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest.update(" ".join(f"{name}={version(name)}" for name in PACKAGES).encode())
+    code = sorted(Path(str(viad.__file__)).parent.rglob("*.py"))
+    for file in [*code, *files]:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:32]
+
+
+class Checkpoints(Callback):
+    """Writes a checkpoint and the logs so far at the start of every epoch but the first.
+
+    At the start of the next one, because only then has Lightning logged an epoch's means.
+
+    Args:
+        folder: of this training alone; it holds one folder an epoch, the newest one kept.
+        log_folder: where dvclive writes.
+    """
+
+    def __init__(self, folder: Path, log_folder: Path) -> None:
+        self.folder, self.log_folder = folder, log_folder
+        self._before, self._start = 0.0, time.perf_counter()
+
+    def seconds(self) -> float:
+        """Wall time of the training up to now, that before a resume included."""
+        return self._before + time.perf_counter() - self._start
+
+    def state_dict(self) -> dict[str, Any]:
+        """The time that a resumed training has behind it."""
+        return {"seconds": self.seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Count on from there."""
+        self._before, self._start = state_dict["seconds"], time.perf_counter()
+
+    def resume(self) -> tuple[Path | None, int]:
+        """The newest checkpoint and the number of epochs it has behind it; its logs are put back in place."""
+        _forget_old(self.folder.parent)
+        whole = [path for path in self.folder.glob("*") if path.name.isdigit()]
+        if not whole:
+            return None, 0
+        newest = max(whole, key=lambda path: int(path.name))
+        shutil.rmtree(self.log_folder, ignore_errors=True)
+        if (newest / "log").is_dir():
+            shutil.copytree(newest / "log", self.log_folder)
+        return newest / "trainer.ckpt", int(newest.name)
+
+    def remove(self) -> None:
+        """Forget this training: it is done."""
+        _remove(self.folder)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what the epochs before this one made, and drop the older checkpoint."""
+        del pl_module
+        target = self.folder / str(trainer.current_epoch)
+        if trainer.current_epoch == 0 or target.exists():
+            return
+        with replacing(target) as aside:
+            aside.mkdir()
+            trainer.save_checkpoint(aside / "trainer.ckpt")
+            if self.log_folder.is_dir():
+                shutil.copytree(self.log_folder, aside / "log")
+        for older in self.folder.glob("*"):
+            if older != target:
+                _remove(older)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Leave frozen backbones out: they have their own source."""
+        checkpoint["state_dict"] = trained_state(pl_module)
+        _between_epochs(checkpoint["loops"]["fit_loop"], trainer.current_epoch)
+
+
+def _between_epochs(loop: dict[str, Any], epoch: int) -> None:
+    """Have Lightning's counters say that `epoch` has not begun: they still count the batches of the one before it."""
+    for name, progress in loop.items():
+        if name == "epoch_progress":
+            for counts in (progress["total"], progress["current"]):
+                counts.update(dict.fromkeys(counts, epoch))
+        else:
+            _reset_current(progress)
+
+
+def _reset_current(progress: dict[str, Any]) -> None:
+    for key, value in progress.items():
+        if key == "current":
+            value.update(dict.fromkeys(value, 0))
+        elif key == "is_last_batch":
+            progress[key] = False
+        elif isinstance(value, dict):
+            _reset_current(value)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder so that a kill in between leaves nothing that looks whole."""
+    if folder.is_dir():
+        doomed = folder.with_name(f".{folder.name}.doomed")
+        shutil.rmtree(doomed, ignore_errors=True)
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _forget_old(folder: Path) -> None:
+    for path in folder.glob("*"):
+        if path.name.endswith(".doomed") or time.time() - path.stat().st_mtime > KEEP_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,184 @@
+"""Training a model through anomalib's Engine, on rows that hold no test image."""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from anomalib.callbacks import ModelCheckpoint
+from anomalib.engine import Engine
+from anomalib.models import AnomalibModule
+from dvclive import Live
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping
+
+from viad.artifacts.samples import ANOMALOUS, NORMAL
+from viad.backbones.feature_cache import FeatureCache
+from viad.backbones.frozen import FrozenBackbone
+from viad.errors import ConfigError, DataError
+from viad.training.build import ModelSpec
+from viad.training.callbacks import AnnounceImages, BestEpoch, CurvesLogger, SeedEpochs, ValidationAUROC
+from viad.training.checkpoints import Checkpoints
+from viad.training.loading import EpochOrder, batches
+
+EARLY_STOPPING = {  # what each kind of validation watches, and whether it should fall or rise
+    "normal": ("val_loss", "min"),
+    "same_defects": ("val_image_auroc", "max"),
+    "other_defects": ("val_image_auroc", "max"),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training run went: wall time of the fit alone (that before a kill included), epochs, how one was chosen."""
+
+    train_seconds: float
+    epochs: int
+    selection: str
+
+
+def rows_for(samples: pd.DataFrame, learning_type: str) -> pd.DataFrame:
+    """The training rows that a model of this learning type may use.
+
+    Only supervised models see labelled anomalies. Unlabelled ones (contamination) look
+    like normals to every model.
+
+    Raises:
+        DataError: nothing is left to train on, or a supervised model has no anomaly.
+    """
+    train = samples[samples["split"] == "train"]
+    if learning_type != "supervised":
+        train = train[train["train_label"] == NORMAL]
+    elif not (train["train_label"] == ANOMALOUS).any():
+        raise DataError("a supervised model needs labelled anomalies: set supervision.anomalies to a count or 'all'.")
+    if len(train) == 0:
+        raise DataError("no image to train on.")
+    return train
+
+
+def fit(
+    model: AnomalibModule, spec: ModelSpec, samples: pd.DataFrame, *, validation: str, patience: int, seed: int,
+    device: torch.device, log_folder: Path, checkpoints: Path,
+) -> Outcome:  # fmt: skip
+    """Train `model` in place, from the checkpoint of a training that was killed if there is one.
+
+    Without validation the epochs are those of the spec, and the last one counts. With
+    it, a model that trains by epochs stops when val rows improve no more, and the best
+    epoch on them counts.
+
+    Args:
+        checkpoints: a folder for this very training (see `viad.training.checkpoints`), removed at the end.
+
+    Raises:
+        ConfigError: early stopping, and the model does not measure what is to be watched.
+    """
+    if spec.epochs == 0:  # predictions made elsewhere
+        log_folder.mkdir(parents=True, exist_ok=True)
+        return Outcome(0.0, 0, "none")
+    _quiet()
+    saved = Checkpoints(checkpoints, log_folder)
+    resume_from, epoch = saved.resume()
+    on_gpu, trains_by_epochs = device.type == "cuda", spec.epochs > 1 or spec.steps is not None
+    stops_early = trains_by_epochs and validation != "none"
+    rows = rows_for(samples, spec.learning_type)
+    order = EpochOrder(rows["train_label"].tolist(), seed, spec.batch_size, getattr(model, "balance", None))
+    order.set_epoch(epoch)
+    train = batches(rows, spec.batch_size, order=order, on_gpu=on_gpu)
+    val = batches(samples[samples["split"] == "val"], spec.batch_size, on_gpu=on_gpu) if stops_early else None
+    best = BestEpoch(*EARLY_STOPPING[validation]) if stops_early else None
+    with tempfile.TemporaryDirectory(prefix="viad-train-") as scratch, _live(log_folder, epoch > 0) as live:
+        # anomalib's Engine keeps checkpoints of its own unless it is given one that keeps none.
+        callbacks: list[Callback] = [SeedEpochs(seed), ModelCheckpoint(dirpath=scratch, save_top_k=0), saved]
+        if best:
+            callbacks += [ValidationAUROC(), EarlyStopping(best.monitor, patience=patience, mode=best.mode), best]
+        if trains_by_epochs:
+            callbacks += _cache(model, Path(scratch), samples["image"].tolist())
+        engine = Engine(
+            callbacks=callbacks,
+            logger=CurvesLogger(experiment=live),
+            default_root_dir=scratch,
+            max_epochs=spec.epochs,
+            max_steps=-1 if spec.steps is None else spec.steps,
+            accelerator="gpu" if on_gpu else "cpu",
+            devices=1,
+            num_sanity_val_steps=0,
+            limit_val_batches=1.0 if stops_early else 0,
+            log_every_n_steps=10,
+            enable_progress_bar=trains_by_epochs,
+            enable_model_summary=False,
+        )
+        model.strict_loading = False  # a checkpoint holds no frozen backbone
+        with _explained(spec.name, validation):
+            engine.fit(model, train_dataloaders=train, val_dataloaders=val, ckpt_path=resume_from)
+        seconds = saved.seconds()
+    if isinstance(backbone := getattr(model.model, "feature_extractor", None), FrozenBackbone):
+        backbone.cache = None  # its files went with the scratch folder
+    if best:
+        model.load_state_dict(best.state, strict=False)
+    # Its numbers stand in the curves; left there, `dvc plots` takes it for an empty plot.
+    (log_folder / "metrics.json").unlink(missing_ok=True)
+    saved.remove()
+    return Outcome(seconds, engine.trainer.current_epoch, "validation" if stops_early else "last")
+
+
+@contextmanager
+def _explained(name: str, validation: str) -> Iterator[None]:
+    """Say in our words that a model does not measure what early stopping watches."""
+    try:
+        yield
+    except RuntimeError as error:
+        monitor = EARLY_STOPPING.get(validation, ("", ""))[0]
+        if f"conditioned on metric `{monitor}`" not in str(error):
+            raise
+        raise ConfigError(
+            f"validation: {validation} watches {monitor}, which {name} does not measure. "
+            "Use validation=same_defects or none."
+        ) from error
+
+
+def _cache(model: AnomalibModule, folder: Path, images: list[str]) -> list[Callback]:
+    """Let the backbone compute its features once, where the model's class says CACHES_FEATURES."""
+    backbone = getattr(model.model, "feature_extractor", None)
+    if not getattr(model, "CACHES_FEATURES", False) or not isinstance(backbone, FrozenBackbone):
+        return []
+    backbone.cache = FeatureCache(folder, images)
+    return [AnnounceImages(backbone.cache)]
+
+
+def _live(folder: Path, resume: bool) -> Live:  # noqa: FBT001
+    return Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False, resume=resume)
+
+
+def _quiet() -> None:
+    """Leave the progress bar; drop Lightning's notes on hardware, and its warnings about what is meant to be so."""
+    for name in ("lightning.pytorch", "lightning_fabric", "lightning_utilities", "anomalib"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    intended = (
+        "You defined a `validation_step`",
+        ".*configure_optimizers` returned `None`",
+        "Found .* in eval mode",
+        "The '(train|val)_dataloader' does not have many workers",
+        "The number of training batches",
+        "`isinstance.treespec, LeafSpec",
+        "Checkpoint directory",
+        "The dirpath has changed",
+    )
+    for message in intended:
+        warnings.filterwarnings("ignore", message=message)
+
+
+def describe(outcome: Outcome, spec: ModelSpec) -> Mapping[str, Any]:
+    """What metrics/<dataset>/training records of the run."""
+    return {
+        "train_seconds": round(outcome.train_seconds, 3),
+        "epochs": outcome.epochs,
+        "selection": outcome.selection,
+        "budget": spec.budget,
+        "learning_type": spec.learning_type,
+    }
