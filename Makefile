@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: run install test test-all lint bench params
+.PHONY: run install lock test test-all lint bench params
 .DEFAULT_GOAL := run
 
 run: install  ## the default run, on real images, and its table of results
@@ -25,8 +25,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 test: install  ## unit tests, then tests that run the real dvc commands in temporary clones
 	$(BIN)/pytest
 
-test-all: install  ## the tests of `make test`, and those that are rare and long
-	$(BIN)/pytest -m 'not default_run'
+test-all: install  ## the slow tests too
+	$(BIN)/pytest -m "not default_run"
 
 lint: install
 	$(BIN)/ruff check .
