@@ -3,13 +3,16 @@
 import csv
 import io
 import re
+import shlex
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from viad.config.composition import compose_params
+from waiting import processes_in, wait_until
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,7 +82,9 @@ def _shrink(project):
 
 
 @pytest.mark.pipeline
-def test_commands_run_as_written(new_project):
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_commands_run_as_written(new_project, whole, monkeypatch):
+    """Unless the test is whole, experiments that differ in a value are composed only, and one of those queued runs."""
     project = new_project()
     _shrink(project)
     project.run("dvc", "repro")
@@ -87,19 +92,33 @@ def test_commands_run_as_written(new_project):
     project.run("git", "commit", "--quiet", "--message", "default run")
     _draw_parts(project.folder.parent / "parts/lid")
     for command in COMMANDS:
-        if command.startswith(("dvc", "viad")):
+        if command.startswith("dvc exp run -S") and not whole:
+            monkeypatch.chdir(project.folder)
+            compose_params([word for word in shlex.split(command)[3:] if word != "-S"], Path("composed.yaml"))
+        elif command == "dvc queue start":
+            _run_queue(project, removed=0 if whole else 3)
+        elif command.startswith(("dvc", "viad")):
             project.run("bash", "-c", command)
-        if command == "dvc queue start":
-            _wait(project)
-    assert project.run("dvc", "queue", "status").count("Success") == 4
     rows = {
         row["Experiment"]: row for row in csv.DictReader(io.StringIO(project.stdout("dvc", "exp", "show", "--csv")))
     }
-    for model in ("patchcore", "padim"):
-        for size in (128, 256):
-            assert 0 <= float(rows[f"{model}-elpv-{size}-random-s3341"]["image_auroc"]) <= 1
-    assert "synthetic" in "".join(rows)
+    queued = {f"{model}-elpv-{size}-random-s3341" for model in ("patchcore", "padim") for size in (128, 256)}
+    assert len(queued & rows.keys()) == (4 if whole else 1)
+    for name in queued & rows.keys():
+        assert 0 <= float(rows[name]["image_auroc"]) <= 1
+    assert ("synthetic" in "".join(rows)) == whole
     assert (project.folder / "dvc_plots/index.html").is_file()
+
+
+def _run_queue(project, removed):
+    """Start the queue's worker and wait for its end; some of the four queued experiments are removed before."""
+    queued = [line.split()[0] for line in project.stdout("dvc", "queue", "status").splitlines() if "Queued" in line]
+    assert len(queued) == 4
+    if removed:
+        project.run("dvc", "queue", "remove", *queued[:removed])
+    project.run("dvc", "queue", "start")
+    wait_until(lambda: processes_in(project.folder) == [], "the queue's worker ends", seconds=1200)
+    assert project.run("dvc", "queue", "status").count("Success") == 4 - removed
 
 
 def _draw_parts(folder):
@@ -109,10 +128,3 @@ def _draw_parts(folder):
         (folder / kind).mkdir(parents=True)
         for i in range(count):
             Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(folder / kind / f"{i}.png")
-
-
-def _wait(project):
-    deadline = time.monotonic() + 1200
-    while any(word in project.run("dvc", "queue", "status") for word in ("Queued", "Running")):
-        assert time.monotonic() < deadline, project.run("dvc", "queue", "status")
-        time.sleep(2)

@@ -1,5 +1,6 @@
 """Waiting for a condition, with a deadline: how long something takes on a busy machine is no test's business."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -30,3 +31,16 @@ def descendants(pid):
     except OSError:
         return []
     return [one for child in map(int, children) for one in (child, *descendants(child))]
+
+
+def processes_in(folder):
+    """Other processes that work in a folder or below, whatever their command line says."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            at = (process / "cwd").readlink()
+        except OSError:  # gone, or not ours
+            continue
+        if at.is_relative_to(folder) and is_running(process.name) and process.name != str(os.getpid()):
+            found.append(int(process.name))
+    return found
