@@ -1,6 +1,7 @@
 """conf/: composed into params.yaml, as `dvc exp run` does it, and what its files say of themselves."""
 
 import itertools
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +17,14 @@ def compose_params(overrides: Sequence[str], out: Path = PARAMS_FILE) -> None:
     """
     from dvc.utils.hydra import compose_and_dump
     from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
+    conf = Path("conf").resolve()
+    # Hydra looks for plugins once in a process; this process may compose another checkout's conf/ next.
+    runpy.run_path(str(conf / "hydra_plugins/group_option.py"))
     try:
-        compose_and_dump(out, str(Path("conf").resolve()), None, "config", str(Path.cwd()), list(overrides))
-    except HydraException as error:
+        compose_and_dump(out, str(conf), None, "config", str(conf), list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(str(error)) from error
 
 

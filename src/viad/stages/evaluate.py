@@ -38,7 +38,7 @@ def main(category: str) -> None:
 
     val_normals = scored["score"].to_numpy()[: len(val)][val["label"].to_numpy() == NORMAL]
     test = test.assign(score=scored["score"].to_numpy()[len(val) :], row=scored["row"].to_numpy()[len(val) :])
-    rate = fraction("threshold.false_alarm_rate", params["threshold"]["false_alarm_rate"])
+    rate = fraction("threshold.false_positive_rate", params["threshold"]["false_positive_rate"])
     limit = threshold(val_normals, rate)
     resamples = params["bootstrap"]["resamples"]
     if type(resamples) is not int or resamples < 1:

@@ -10,7 +10,7 @@ from viad.artifacts.provenance import environment, write_json
 from viad.artifacts.samples import read_samples
 from viad.config.params import read_params
 from viad.seeds import derived_seed
-from viad.training.build import build, device_for, model_spec, save_model
+from viad.training.build import build, device_for, model_spec, save_model, training_notes
 from viad.training.checkpoints import FOLDER, fingerprint
 from viad.training.fit import describe, fit
 
@@ -18,7 +18,7 @@ from viad.training.fit import describe, fit
 def main(category: str) -> None:
     """Train on data/contaminated/<dataset>/<category> and save models/<dataset>/<category>."""
     params = read_params(
-        "dataset.name", "model", "backbone", "image_size", "color", "validation", "budget", "epochs",
+        "dataset.name", "model", "backbone", "image_size", "color", "validation", "preset", "epochs",
         "accelerator", "precision", "seed",
     )  # fmt: skip
     dataset = params["dataset.name"]
@@ -27,9 +27,11 @@ def main(category: str) -> None:
 
     spec = model_spec(
         params["model"], params["backbone"], image_size=params["image_size"], color=params["color"],
-        budget=params["budget"], epochs=params["epochs"], on_gpu=device.type == "cuda",
+        preset=params["preset"], epochs=params["epochs"],
     )  # fmt: skip
-    print(f"train {category}: {spec.name}, budget {spec.budget}, {spec.epochs} epochs on {device.type}", flush=True)
+    print(f"train {category}: {spec.name}, preset {spec.preset}, {spec.epochs} epochs on {device.type}", flush=True)
+    for note in training_notes(params, on_gpu=device.type == "cuda"):
+        print(note, flush=True)
     seed = seed_everything(derived_seed(params["seed"], "train", category), workers=True, verbose=False)
     model = build(spec, params["precision"])
     outcome = fit(
