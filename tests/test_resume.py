@@ -15,6 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from composed import default_params
 from viad.artifacts.images import write_image
 from viad.training.checkpoints import Checkpoints, fingerprint
 
@@ -23,7 +24,7 @@ SIZE, EPOCHS, TRIALS = 64, 6, 10
 
 
 def _params(validation):
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = default_params()
     model = yaml.safe_load((ROOT / "conf/model/msflow.yaml").read_text())
     model["small"] |= {"epochs": EPOCHS, "batch_size": 4}
     model["small"]["args"]["flow_steps"] = [1, 1, 1]
