@@ -4,23 +4,17 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from viad.artifacts.dvc_adapter import compose_config
 from viad.config.params import PARAMS_FILE
-from viad.errors import ConfigError
 
 
 def compose_params(overrides: Sequence[str], out: Path = PARAMS_FILE) -> None:
     """Write what conf/ composes to, with DVC's own composition.
 
     Raises:
-        ConfigError: Hydra knows an override's group, option or key not; the message lists what it knows.
+        ConfigError: Hydra does not know the group, option or key of an override; the message lists what it knows.
     """
-    from dvc.utils.hydra import compose_and_dump
-    from hydra.errors import HydraException
-
-    try:
-        compose_and_dump(out, str(Path("conf").resolve()), None, "config", str(Path.cwd()), list(overrides))
-    except HydraException as error:
-        raise ConfigError(str(error)) from error
+    compose_config(Path("conf"), overrides, out)
 
 
 def head_comment(path: Path) -> str:

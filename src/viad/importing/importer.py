@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from viad.artifacts.atomic import replacing
+from viad.artifacts.dvc_adapter import DvcError, Repository
 from viad.artifacts.images import read_image, read_mask
 from viad.datasets.imported import TABLE
 from viad.errors import ConfigError, DataError
@@ -124,15 +125,11 @@ def _ids(pictures: Sequence[Picture]) -> list[str]:
 
 def _version(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
     """Let DVC version the folder, and write the yaml; staged, as `dvc exp run` sets aside what Git does not know."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
     try:
-        with Repo() as repo:
-            (stage,) = repo.add(str(folder))
-            conf = _write_yaml(name, pictures, str(stage.outs[0].hash_info.value))
-            repo.scm.add([f"{folder}.dvc", str(conf)])
-    except DvcException as error:
+        with Repository() as repo:
+            conf = _write_yaml(name, pictures, repo.add_folder(folder))
+            repo.stage_files([folder.with_name(f"{name}.dvc"), conf])
+    except DvcError as error:
         raise DataError(f"{folder}: DVC cannot add it ({error}).") from error
 
 
