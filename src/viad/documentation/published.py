@@ -99,7 +99,7 @@ def published_page(experiments: pd.DataFrame) -> str:
         page += f"\n## {datasets[name]['about']['title']}: `{name}`\n\n{len(part)} published, {run} of them run here."
         if unlike:
             page += f" **In {unlike} of {run} the protocols differ: what lies between does not say which is better.**"
-        page += "\n\n" + markdown.table(HEAD, [_cells(row) for row in part.to_dict("records")])
+        page += "\n\n" + markdown.format_table(HEAD, [_cells(row) for row in part.to_dict("records")])
     return page
 
 

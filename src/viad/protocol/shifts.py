@@ -259,10 +259,3 @@ def _warp(matrix: Callable[[int, int], NDArray[np.float64]]) -> Transform:
         lambda pixels: move(np.ascontiguousarray(pixels), cv2.INTER_LINEAR),
         lambda mask: move(mask.astype(np.uint8), cv2.INTER_NEAREST).astype(bool),
     )
-
-
-def severity_table() -> str:
-    """The table of strengths as Markdown."""
-    head = "| shift | the number is | 1 | 2 | 3 | 4 | 5 |\n| --- | --- | --- | --- | --- | --- | --- |\n"
-    lines = (f"| {name} | {what} | {' | '.join(map(str, v))} |" for name, (what, v) in SEVERITIES.items())
-    return head + "\n".join(lines) + "\n"
