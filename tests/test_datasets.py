@@ -235,7 +235,7 @@ def test_sensum_folds_are_read_from_plain_pickles_alone(workspace):
     with pytest.raises(DataError, match=r"neg\.pckl is no plain list of names"):
         place.run()
     place.change(options={"fold": 7})
-    with pytest.raises(ConfigError, match=r"options\.fold: 7 is no fold"):
+    with pytest.raises(ConfigError, match=r"options\.fold: 7 is not a whole number from 0 to 2 or null"):
         place.run()
 
 
