@@ -45,7 +45,7 @@ def main() -> None:
     train = samples[samples["split"] == "train"].head(arguments.images)
     model = yaml.safe_load((CONF / "model/msflow.yaml").read_text())
     backbone = yaml.safe_load((CONF / f"backbone/{arguments.backbone}.yaml").read_text())
-    spec = build.model_spec(model, backbone, image_size=256, color="rgb", budget="small", on_gpu=False)
+    spec = build.model_spec(model, backbone, image_size=256, color="rgb", preset="small")
     build.device_for("cpu")
     print(f"{len(train)} images, {arguments.backbone}, {torch.get_num_threads()} threads", flush=True)
 

@@ -81,7 +81,7 @@ def _plain(raw: Path, out: Path, count: int) -> None:
 
 
 def _params() -> None:
-    split = {"seed": 0, "test_normals": 0.2, "val_normals": 0.1, "pool_anomalies": 0.5, "pool_defects": []}
+    split = {"seed": 0, "test_normals": 0.2, "val_normals": 0.1, "reserve_anomalies": 0.5, "reserve_defects": []}
     dataset = {"name": "bench", "code": "src/viad/datasets/imported.py", "options": {}, "split": split}
     params = {
         "dataset": dataset,

@@ -15,11 +15,11 @@ PLAIN = {
     "color": "rgb", "aspect": "squash",
     "center_crop": 1, "settings": "", "protocol": "study", "shift.name": "none", "shift.severity": 0,
     "contamination.ratio": 0,
-    "contamination.source": "pool", "supervision.anomalies": 0, "supervision.defects": "all",
-    "supervision.masks": True, "validation.name": "none", "audit.exclude": "none", "budget": "auto",
-    "precision": "float32", "seed": 3341, "training.budget": "small", "training.learning_type": "one_class",
+    "contamination.source": "reserve", "supervision.anomalies": 0, "supervision.defects": "all",
+    "supervision.masks": True, "validation.name": "none", "audit.exclude": "none",
+    "precision": "float32", "seed": 3341, "preset": "small", "training.learning_type": "one_class",
     "training.selection": "last", "training.epochs": 4, "latency_p50_ms": 20.0, "peak_memory_megabytes": 900.0,
-    "training.train_seconds": 9.0, "false_alarm_rate": 0.05, "by_domain": "{}",
+    "training.train_seconds": 9.0, "false_positive_rate": 0.05, "by_domain": "{}",
 }  # fmt: skip
 
 

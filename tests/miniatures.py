@@ -158,7 +158,7 @@ def vad(tree, *, full=False):
     if full:
         tree.image(f"{root}/test/bad_unseen_defects/30.png")
         tree.text(f"{root}/low_shot_train.json", json.dumps({"1": ["20.png"]}))
-        return {"train": [6, 0], "pool": [0, 3], "test": [3, 4]}
+        return {"train": [6, 0], "reserve": [0, 3], "test": [3, 4]}
     return {"train": [6, 0], "test": [3, 3]}
 
 
@@ -208,7 +208,7 @@ def sensum_folds(tree):
         root = f"sensum_splits/capsule/0/{part}"
         tree.files[f"{root}/neg.pckl"] = pickle.dumps([f"{i:03}.png" for i in negatives])
         tree.files[f"{root}/pos.pckl"] = pickle.dumps([(f"{i:03}.png", True) for i in positives])
-    return {"train": [100, 0], "pool": [0, 2], "test": [56, 1]}
+    return {"train": [100, 0], "reserve": [0, 2], "test": [56, 1]}
 
 
 def aebad_s(tree):
@@ -236,7 +236,7 @@ def kolektor_sdd2(tree):
     tree.files["train/10001 (copy).png"] = tree.files["train/10001.png"]
     tree.files["train/10001_GT (copy).png"] = tree.files["train/10001_GT.png"]
     tree.files["split_weakly_246.pyb"] = pickle.dumps([(10000, True)])
-    return {"train": [6, 0], "pool": [0, 2], "test": [3, 2]}
+    return {"train": [6, 0], "reserve": [0, 2], "test": [3, 2]}
 
 
 def mtd(tree):

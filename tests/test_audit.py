@@ -162,7 +162,7 @@ def test_what_is_excluded_never_reaches_the_split(rows, tmp_path, monkeypatch):
     report("drawn", {"texture": [*found, copy]})
     assert Image.open("plots/drawn/audit.jpg").width > 500
     monkeypatch.setattr(resize, "read_rows", lambda *_: [*found, copy])
-    split = {"seed": 1, "test_normals": 0.2, "val_normals": 0.2, "pool_anomalies": 0, "pool_defects": []}
+    split = {"seed": 1, "test_normals": 0.2, "val_normals": 0.2, "reserve_anomalies": 0, "reserve_defects": []}
     dataset = {"name": "drawn", "code": "", "options": {}, "split": split}
     kept = {}
     for exclude in ("none", "duplicates"):

@@ -165,11 +165,11 @@ def test_domains_are_measured_by_themselves():
     made = Made()
     made.add("padim", skill=2, categories=("mono",))
     made.scores["elpv", "mono"]["domain"] = np.where(np.arange(120) % 2, "exp1", "exp4")
-    made.rows[0]["by_domain"] = json.dumps({"exp1": {"image_auroc": 0.9, "false_alarm_rate": 0.1}, "exp4": {}})
+    made.rows[0]["by_domain"] = json.dumps({"exp1": {"image_auroc": 0.9, "false_positive_rate": 0.1}, "exp4": {}})
     found = made.compared()["domains"]
     assert found["domain"].tolist() == ["exp1", "exp4"]
     assert found["low"].notna().all()
-    assert found["false_alarm_rate"].tolist()[0] == 0.1
+    assert found["false_positive_rate"].tolist()[0] == 0.1
 
 
 def test_detectors_that_are_not_told_apart_leave_the_choice_to_speed():
@@ -228,7 +228,7 @@ def _marked(**changes):
         ({"practice__threshold": "test"}, "test_threshold"),
         ({"audit__duplicate": 3}, "leaking_dataset"),
         ({"audit__leak": 1, "audit__duplicate": 0}, "leaking_dataset"),
-        ({"false_alarm_rate": None}, "no_threshold"),
+        ({"false_positive_rate": None}, "no_threshold"),
     ],
 )
 def test_bad_practice_is_marked_and_only_that(changes, mark):
@@ -246,7 +246,7 @@ def test_unequal_conditions_and_several_seeds_are_seen():
     for seed in (1, 2):
         made.add("padim", skill=1, seed=seed)
         made.add("dfm", skill=1, seed=seed)
-    made.add("msflow", skill=1, training__budget="paper")
+    made.add("msflow", skill=1, preset="paper")
     found = prepared(made.experiments().table)
     given = dict(zip(found["model.name"], marks(found), strict=True))
     assert given["padim"] == []
@@ -284,13 +284,13 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path):
         write_comparison(compare(Experiments()), tmp_path / "out")
 
 
-def test_another_backbone_or_budget_is_said():
+def test_another_backbone_or_preset_is_in_the_title():
     made = Made()
-    for changes in ({}, {"backbone__name": "resnet18"}, {"training__budget": "paper"}):
+    for changes in ({}, {"backbone__name": "resnet18"}, {"preset": "paper"}):
         made.add("padim", skill=2, **changes)
         made.add("dfm", skill=1, **changes)
     titles = readable("pareto", made.compared()["pareto"])["where"]
-    assert set(titles) == {"elpv, 256 px", "elpv, 256 px, resnet18", "elpv, 256 px, paper budget"}
+    assert set(titles) == {"elpv, 256 px", "elpv, 256 px, resnet18", "elpv, 256 px, preset paper"}
 
 
 def test_seeds_are_paired_within_each_category():
@@ -317,7 +317,7 @@ def test_noise_from_either_source_is_compared_with_the_clean_run():
     made.add("padim", skill=1, contamination__ratio=0.2)
     made.add("padim", skill=1.5, contamination__ratio=0.2, contamination__source="natural")
     effects = made.compared()["effects"]
-    assert effects["contamination.source"].tolist() == ["natural", "pool"]
+    assert effects["contamination.source"].tolist() == ["natural", "reserve"]
     assert (effects["difference"] < 0).all()
 
 

@@ -33,25 +33,51 @@ def test_committed_params_are_what_conf_composes_to(tmp_path):
 )
 def test_every_option_of_every_group_composes_under_its_own_name(tmp_path, group, option):
     params = _compose(tmp_path, f"{group}={option}")
-    assert params[group]["name"] == option
+    # `of_preset` is whatever the model's preset names.
+    assert params[group]["name"] == ("efficientnet_lite0" if option == "of_preset" else option)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/model").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_model_names_its_module_and_both_budgets(path):
+def test_every_model_names_its_module_and_both_presets(path):
     model = yaml.safe_load(path.read_text())
     if path.stem == "external":  # the user's folder stands in for the code
         return
-    assert (ROOT / model["code"]).is_file()
+    assert (ROOT / model["code"]).exists()
     assert model["learning_type"] in ("one_class", "unsupervised", "supervised")
-    for budget in ("small", "paper"):
-        assert model[budget].keys() - {"steps"} == {"strides", "epochs", "batch_size", "args"}
+    optional = {"steps", "backbone", "image_size"}
+    for preset in ("small", "paper"):
+        assert model[preset].keys() - optional == {"strides", "epochs", "batch_size", "args"}
+    assert "image_size" in model["paper"]
+    assert "backbone" in model["paper"] or not model["paper"]["strides"]
+
+
+@pytest.mark.parametrize("model", sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml")))
+def test_a_paper_preset_brings_its_backbone_and_image_size(tmp_path, model):
+    if model == "external":
+        return
+    params = _compose(tmp_path, f"model={model}", "preset=paper")
+    paper = params["model"]["paper"]
+    assert params["image_size"] == paper["image_size"]
+    assert params["backbone"]["name"] == paper.get("backbone", "efficientnet_lite0")
+    assert not [stride for stride in paper["strides"] if stride not in params["backbone"]["layers"]]
+    assert params["image_size"] % params["backbone"].get("multiple_of", 1) == 0
+
+
+def test_what_is_chosen_by_hand_takes_the_place_of_what_the_preset_brings(tmp_path):
+    params = _compose(tmp_path, "model=msflow", "preset=paper", "backbone=resnet18", "image_size=64")
+    assert (params["backbone"]["name"], params["image_size"]) == ("resnet18", 64)
+
+
+def test_a_preset_that_names_no_backbone_there_is_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"conf/backbone has no option 'nosuch'\. Choose one of .*resnet18"):
+        _compose(tmp_path, "+model.small.backbone=nosuch")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/dataset").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_dataset_has_the_keys_that_stages_read(path):
     dataset = yaml.safe_load(path.read_text())
     keys = {"name", "code", "categories", "attribution", "about", "source", "archive", "options", "counts"}
-    keys |= {"natural_noise", "split"}
+    keys |= {"doubtful_defects", "split"}
     assert dataset.keys() >= keys
     assert (ROOT / dataset["code"]).exists()
 

@@ -1,4 +1,4 @@
-"""stages/contaminate.py: what the pool gives, to whom, and what it refuses."""
+"""stages/contaminate.py: what the reserve gives, to whom, and what it refuses."""
 
 import pandas as pd
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from viad.artifacts.samples import read_samples, write_samples
 from viad.errors import ConfigError
-from viad.protocol.anomaly_reserve import Pool
+from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.seeds import generator
 from viad.stages.contaminate import _check_disjoint, _told_masks, main
 
@@ -20,18 +20,18 @@ def rows(counts=None):
     return pd.DataFrame(samples, columns=["sample", "label", "defect"])
 
 
-def pool(frame=None, seed=3341, val_share=0.2, natural_noise=("doubtful",), pool_defects=("stain",)):
-    return Pool(
+def reserve(frame=None, seed=3341, val_share=0.2, doubtful_defects=("doubtful",), reserve_defects=("stain",)):
+    return AnomalyReserve(
         rows() if frame is None else frame,
-        natural_noise=list(natural_noise),
-        pool_defects=list(pool_defects),
+        doubtful_defects=list(doubtful_defects),
+        reserve_defects=list(reserve_defects),
         val_share=val_share,
         rng=generator(seed, "contaminate", "mono"),
     )
 
 
-def noise(ratio, normals=100, source="pool", **options):
-    return pool(**options).contamination({"ratio": ratio, "source": source}, normals)
+def noise(ratio, normals=100, source="reserve", **options):
+    return reserve(**options).contamination({"ratio": ratio, "source": source}, normals)
 
 
 def ids(frame):
@@ -56,14 +56,14 @@ def test_five_percent_lies_inside_ten():
 
 
 def test_fewer_labelled_are_the_first_of_more():
-    assert ids(pool().labelled(3)) == ids(pool().labelled(10))[:3]
+    assert ids(reserve().labelled(3)) == ids(reserve().labelled(10))[:3]
 
 
 @given(seed=st.integers(0, 1000), labelled=st.integers(0, 29))
 def test_uses_are_disjoint(seed, labelled):
-    one = pool(seed=seed)
+    one = reserve(seed=seed)
     uses = [
-        one.contamination({"ratio": 0.1, "source": "pool"}, 100),  # 11 of the 40 free ones
+        one.contamination({"ratio": 0.1, "source": "reserve"}, 100),  # 11 of the 40 free ones
         one.contamination({"ratio": 0.1, "source": "natural"}, 100),
         one.labelled(labelled),
         one.validation("same_defects"),
@@ -74,9 +74,9 @@ def test_uses_are_disjoint(seed, labelled):
 
 
 def test_too_many_for_contamination_and_labels_together():
-    one = pool()
-    some, labelled = one.contamination({"ratio": 0.1, "source": "pool"}, 100), one.labelled(30)
-    with pytest.raises(ConfigError, match="together want 41 anomalies, 1 more than the pool has"):
+    one = reserve()
+    some, labelled = one.contamination({"ratio": 0.1, "source": "reserve"}, 100), one.labelled(30)
+    with pytest.raises(ConfigError, match="together want 41 anomalies, 1 more than the reserve has"):
         _check_disjoint(some, labelled)
     _check_disjoint(some, one.labelled(29))
 
@@ -85,56 +85,56 @@ def test_natural_noise_is_of_the_doubtful_types_alone():
     found = noise(0.1, source="natural")
     assert len(found) == 11
     assert set(found["defect"]) == {"doubtful"}
-    everything = pool()
+    everything = reserve()
     assert set(pd.concat([everything.free, everything.reserved])["defect"]) == {"crack", "scratch"}
 
 
 def test_other_defects_are_the_types_set_apart_alone():
-    found = pool().validation("other_defects")
+    found = reserve().validation("other_defects")
     assert sorted(ids(found)) == sorted(f"stain{i:02}" for i in range(8))
 
 
 def test_same_defects_are_the_reserved_share():
-    found = pool().validation("same_defects")
+    found = reserve().validation("same_defects")
     assert len(found) == 10  # 20 % of 50
     assert set(found["defect"]) <= {"crack", "scratch"}
 
 
 @pytest.mark.parametrize("name", ["none", "normal"])
 def test_no_anomalies_for_validation_that_wants_none(name):
-    assert pool().validation(name).empty
+    assert reserve().validation(name).empty
 
 
 def test_validation_is_reserved_whatever_is_asked():
     # So that labels and contamination are the same under every way to validate.
-    assert len(pool().labelled("all")) == 40
-    assert len(pool(val_share=0.0).labelled("all")) == 50
+    assert len(reserve().labelled("all")) == 40
+    assert len(reserve(val_share=0.0).labelled("all")) == 50
 
 
 def test_normal_rows_of_the_pool_are_never_given_out():
     frame = rows()
     frame.loc[frame["sample"] == "crack00", "label"] = 0
-    one = pool(frame)
+    one = reserve(frame)
     assert "crack00" not in ids(pd.concat([one.labelled("all"), one.validation("same_defects")]))
 
 
 def test_seed_moves_the_draws_and_order_of_rows_does_not():
-    first = pool()
-    again = pool(rows().sample(frac=1, random_state=5))
-    other = pool(seed=1)
-    for of in (lambda p: p.contamination({"ratio": 0.1, "source": "pool"}, 100), lambda p: p.labelled(10)):
+    first = reserve()
+    again = reserve(rows().sample(frac=1, random_state=5))
+    other = reserve(seed=1)
+    for of in (lambda p: p.contamination({"ratio": 0.1, "source": "reserve"}, 100), lambda p: p.labelled(10)):
         assert ids(of(again)) == ids(of(first))
         assert set(ids(of(other))) != set(ids(of(first)))
 
 
 def test_draws_mix_the_types():
-    assert set(noise(0.1)["defect"]) == set(pool().labelled(10)["defect"]) == {"crack", "scratch"}
+    assert set(noise(0.1)["defect"]) == set(reserve().labelled(10)["defect"]) == {"crack", "scratch"}
 
 
 def test_more_contamination_than_the_pool_has():
     # 40 of 140 would be the most.
     with pytest.raises(
-        ConfigError, match=r"0\.3 of 100 normal images wants 43 anomalies, the source 'pool' has 40 \(up to 0\.286\)"
+        ConfigError, match=r"0\.3 of 100 normal images wants 43 anomalies, the source 'reserve' has 40 \(up to 0\.286\)"
     ):
         noise(0.3)
     with pytest.raises(ConfigError, match="the source 'natural' has 12"):
@@ -148,24 +148,26 @@ def test_ratio_that_is_none(ratio):
 
 
 def test_unknown_source():
-    with pytest.raises(ConfigError, match=r"contamination\.source: 'test' is not known\. Choose one of pool, natural"):
+    with pytest.raises(
+        ConfigError, match=r"contamination\.source: 'test' is not known\. Choose one of reserve, natural"
+    ):
         noise(0.1, source="test")
 
 
 @pytest.mark.parametrize("anomalies", [-1, 2.0, "some", True, None])
 def test_labelled_that_is_no_count(anomalies):
     with pytest.raises(ConfigError, match=r"supervision\.anomalies: .* is not a whole number from 0 on or 'all'"):
-        pool().labelled(anomalies)
+        reserve().labelled(anomalies)
 
 
 def test_labelled_of_one_type_leave_the_others_unseen():
-    found = pool().labelled(7, ["scratch"])
+    found = reserve().labelled(7, ["scratch"])
     assert found["defect"].tolist() == ["scratch"] * 7
-    assert ids(pool().labelled("all", ["scratch"]))[:7] == ids(found)
-    with pytest.raises(ConfigError, match=r"supervision\.defects: \['stain'\] are not in the pool, which has crack"):
-        pool().labelled(1, ["stain"])  # set apart
-    with pytest.raises(ConfigError, match=r"supervision\.anomalies: 21, but the pool has"):
-        pool().labelled(21, ["scratch"])
+    assert ids(reserve().labelled("all", ["scratch"]))[:7] == ids(found)
+    with pytest.raises(ConfigError, match=r"supervision\.defects: \['stain'\] are not in the reserve, which has crack"):
+        reserve().labelled(1, ["stain"])  # set apart
+    with pytest.raises(ConfigError, match=r"supervision\.anomalies: 21, but the reserve has"):
+        reserve().labelled(21, ["scratch"])
 
 
 def test_hidden_masks():
@@ -177,31 +179,33 @@ def test_hidden_masks():
 
 
 def test_more_labelled_than_the_pool_has():
-    with pytest.raises(ConfigError, match=r"supervision\.anomalies: 41, but the pool has 40 beside those reserved"):
-        pool().labelled(41)
+    with pytest.raises(ConfigError, match=r"supervision\.anomalies: 41, but the reserve has 40 beside those reserved"):
+        reserve().labelled(41)
 
 
 def test_validation_without_anomalies_of_the_kind():
-    with pytest.raises(ConfigError, match=r"same_defects, but the pool has no such anomalies\. Raise .*val_anomalies"):
-        pool(val_share=0.0).validation("same_defects")
-    with pytest.raises(ConfigError, match=r"other_defects, but the pool has no such anomalies\. Name the types"):
-        pool(pool_defects=[]).validation("other_defects")
+    with pytest.raises(
+        ConfigError, match=r"same_defects, but the reserve has no such anomalies\. Raise .*val_anomalies"
+    ):
+        reserve(val_share=0.0).validation("same_defects")
+    with pytest.raises(ConfigError, match=r"other_defects, but the reserve has no such anomalies\. Name the types"):
+        reserve(reserve_defects=[]).validation("other_defects")
 
 
 def test_type_named_as_natural_noise_and_set_apart_has_one_use():
-    one = pool(pool_defects=["doubtful"])
+    one = reserve(reserve_defects=["doubtful"])
     assert not set(ids(one.natural)) & set(ids(one.apart))
 
 
 def test_contamination_comes_without_its_masks(tmp_path, monkeypatch):
     normals = pd.DataFrame({"sample": [f"n{i}" for i in range(20)], "label": 0, "defect": "", "split": "train"})
-    table = pd.concat([normals, rows().assign(split="pool")], ignore_index=True)
+    table = pd.concat([normals, rows().assign(split="reserve")], ignore_index=True)
     table = table.assign(image="i.png", mask=["" if label == 0 else "m.png" for label in table["label"]])
     table = table.assign(train_label=table["label"], group="", domain="")
     write_samples(table, tmp_path / "data/resized/toy/mono")
     params = {
-        "dataset": {"name": "toy", "natural_noise": [], "split": {"pool_defects": [], "val_anomalies": 0.0}},
-        "contamination": {"ratio": 0.2, "source": "pool"},
+        "dataset": {"name": "toy", "doubtful_defects": [], "split": {"reserve_defects": [], "val_anomalies": 0.0}},
+        "contamination": {"ratio": 0.2, "source": "reserve"},
         "supervision": {"anomalies": 3, "defects": [], "masks": True},
         "validation": {"name": "none"},
         "seed": 1,

@@ -111,8 +111,8 @@ def test_the_study_cuts_validation_and_pool_out_of_it_and_never_a_group(workspac
     place.pack()
     samples = place.run("study")
     found = counted(samples)
-    assert found["train"][1] == found["val"][1] == found["pool"][0] == 0
-    assert min(found["train"][0], found["val"][0], found["pool"][1], *found["test"]) > 0
+    assert found["train"][1] == found["val"][1] == found["reserve"][0] == 0
+    assert min(found["train"][0], found["val"][0], found["reserve"][1], *found["test"]) > 0
     grouped = samples[samples["group"] != ""]
     assert (grouped.groupby("group")["split"].nunique() == 1).all()
 

@@ -23,7 +23,8 @@ ARGS = {
 }  # fmt: skip
 TUNED = ARGS | {"fine_tune": True, "whiten": False, "rotate": True}
 SPEC = {
-    "name": "devnet", "class_path": "viad.models.deviation_networks.devnet.DevNet", "learning_type": "supervised", "budget": "small",
+    "name": "devnet", "class_path": "viad.models.deviation_networks.devnet.DevNet", "learning_type": "supervised",
+    "preset": "small",
     "epochs": 10, "steps": None, "batch_size": 4, "backbone": "viad_random", "layers": LAYERS, "mean": [0.5] * 3,
     "std": [0.25] * 3, "channels": 3, "image_size": 64,
 }  # fmt: skip

@@ -20,7 +20,8 @@ ARGS = {
 }  # fmt: skip
 TUNED = ARGS | {"fine_tune": True, "rotate": True}
 SPEC = {
-    "name": "dra", "class_path": "viad.models.deviation_networks.dra.DRA", "learning_type": "supervised", "budget": "small",
+    "name": "dra", "class_path": "viad.models.deviation_networks.dra.DRA", "learning_type": "supervised",
+    "preset": "small",
     "epochs": 6, "steps": None, "batch_size": 4, "backbone": "viad_random", "layers": ["blocks.2"], "mean": [0.5] * 3,
     "std": [0.25] * 3, "channels": 3, "image_size": 64,
 }  # fmt: skip

@@ -7,7 +7,7 @@ import yaml
 
 from viad.datasets import elpv
 from viad.errors import DataError
-from viad.protocol.anomaly_reserve import Pool
+from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.protocol.splits import assign_splits
 
 
@@ -46,7 +46,7 @@ def test_counts_are_the_published_ones(raw, category, counts):
 def test_what_the_experts_doubted_is_in_the_pool_and_never_in_test(raw, name, category):
     table = _table(raw, category)
     split = assign_splits(table, "study", _split_block(name), category)
-    assert set(split[table["defect"].str.startswith("doubtful")]) == {"pool"}
+    assert set(split[table["defect"].str.startswith("doubtful")]) == {"reserve"}
 
 
 def test_pooled_has_the_split_of_the_open_set_literature(raw):
@@ -56,13 +56,13 @@ def test_pooled_has_the_split_of_the_open_set_literature(raw):
     normal = table["label"] == 0
     assert (split[normal] == "test").sum() == 377  # a quarter of 1508, by train_test_split(random_state=42)
     certain = table["defect"].isin(["mono", "poly"])  # the two kinds of anomaly of that literature
-    assert (split[certain] == "pool").sum() == 10
+    assert (split[certain] == "reserve").sum() == 10
     assert (split[certain] == "test").sum() == 705
-    pool = Pool(
-        table[split == "pool"].assign(image=""), natural_noise=["doubtful_33", "doubtful_67"], pool_defects=[],
+    reserve = AnomalyReserve(
+        table[split == "reserve"].assign(image=""), doubtful_defects=["doubtful_33", "doubtful_67"], reserve_defects=[],
         val_share=block["val_anomalies"], rng=np.random.default_rng(0),
     )  # fmt: skip
-    assert len(pool.labelled(10)) == len(pool.labelled("all")) == 10
+    assert len(reserve.labelled(10)) == len(reserve.labelled("all")) == 10
 
 
 def test_an_incomplete_package_is_an_error(monkeypatch, tmp_path):

@@ -90,12 +90,12 @@ def test_other_settings_are_another_experiment(here):
     who = ["-c", "user.name=t", "-c", "user.email=t@t"]
     for command in (["add", "conf"], [*who, "commit", "-qm", "conf"]):
         subprocess.run(["git", *command], cwd=here, check=True)
-    many_experiments.write(here, 1, PARAMS | {"threshold": {"false_alarm_rate": 0.1}})
+    many_experiments.write(here, 1, PARAMS | {"threshold": {"false_positive_rate": 0.1}})
     table = from_dvc().table
     assert len(table) == 26
     changed = table[table["settings"] != ""]
-    assert set(changed["settings"]) == {"threshold.false_alarm_rate=0.1"}
-    assert set(changed["experiment"]) == {"patchcore-elpv-128-threshold.false_alarm_rate_0.1-s3341"}
+    assert set(changed["settings"]) == {"threshold.false_positive_rate=0.1"}
+    assert set(changed["experiment"]) == {"patchcore-elpv-128-threshold.false_positive_rate_0.1-s3341"}
 
 
 def _git(*command):

@@ -97,9 +97,9 @@ def test_a_natural_shift_counts_if_it_is_one_to_who_has_not_seen_it(here, rise, 
 
 def test_false_alarms_under_a_shift_stand_beside_those_without_it_and_all_else_equal(here):
     made = Made()
-    made.add("padim", skill=2, false_alarm_rate=0.03)
-    made.add("padim", skill=2, false_alarm_rate=0.9, contamination__ratio=0.2)
-    made.add("padim", skill=2, false_alarm_rate=0.5, shift__name="noise", shift__severity=4)
+    made.add("padim", skill=2, false_positive_rate=0.03)
+    made.add("padim", skill=2, false_positive_rate=0.9, contamination__ratio=0.2)
+    made.add("padim", skill=2, false_positive_rate=0.5, shift__name="noise", shift__severity=4)
     write_findings(made.experiments())
     assert "| elpv | mono | padim | noise | 0.030 | 0.500 |" in (here / "docs/findings.md").read_text()
 

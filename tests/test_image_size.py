@@ -33,7 +33,7 @@ def rows(tmp_path_factory):
 def _auroc(rows, size):
     build.device_for("cpu")
     torch.manual_seed(0)
-    spec = build.model_spec(MODEL, BACKBONE, image_size=size, color="rgb", budget="small", on_gpu=False)
+    spec = build.model_spec(MODEL, BACKBONE, image_size=size, color="rgb", preset="small")
     model = build.build(spec, "float32")
 
     def tensors(chosen):

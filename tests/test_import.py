@@ -98,14 +98,14 @@ def sixteen_bits(root):
 
 
 def by_mask(root):
-    """A mask for every image, which alone says whether it is anomalous; training anomalies become the pool."""
+    """A mask for every image, which alone says whether it is anomalous; training anomalies become the reserve."""
     for split, count in (("train", 12), ("test", 8)):
         for i in range(count):
             picture(root / f"{split}/{i}.png")
             mask(root / f"{split}/{i}_GT.png", blank=i % 4 != 0)
     return {
         ("all", "train", ""): 9,
-        ("all", "pool", "anomalous"): 3,
+        ("all", "reserve", "anomalous"): 3,
         ("all", "test", ""): 6,
         ("all", "test", "anomalous"): 2,
     }, 5
@@ -193,7 +193,7 @@ def _train(dataset, category):
         yaml.safe_load((ROOT / f"conf/{part}.yaml").read_text()) for part in ("model/padim", "backbone/random")
     )
     model["small"]["args"]["n_features"] = 10
-    spec = build.model_spec(model, backbone, image_size=64, color="rgb", budget="small", on_gpu=False)
+    spec = build.model_spec(model, backbone, image_size=64, color="rgb", preset="small")
     detector = build.build(spec, "float32")
     folder = Path("log")
     fit.fit(

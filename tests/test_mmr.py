@@ -21,7 +21,7 @@ ARGS = {
     "learning_rate": 1e-3, "weight_decay": 0.05, "augment": False,
 }  # fmt: skip
 SPEC = {
-    "name": "mmr", "class_path": "viad.models.mmr.MMR", "learning_type": "one_class", "budget": "small",
+    "name": "mmr", "class_path": "viad.models.mmr.MMR", "learning_type": "one_class", "preset": "small",
     "epochs": 10, "steps": None, "batch_size": 4, "backbone": "viad_random", "layers": ["blocks.1", "blocks.4"],
     "mean": [0.5] * 3, "std": [0.25] * 3, "channels": 3, "image_size": 64,
 }  # fmt: skip

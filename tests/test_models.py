@@ -61,7 +61,7 @@ def _spec(path, color="rgb", **changes):
     # The models that ask for another backbone than the default one ask for a transformer.
     backbone = TRANSFORMER if "defaults" in model else BACKBONE
     size = 64 - 64 % backbone.get("multiple_of", 1)
-    return build.model_spec(model, backbone, image_size=size, color=color, budget="small", on_gpu=False)
+    return build.model_spec(model, backbone, image_size=size, color=color, preset="small")
 
 
 def _fit(spec, samples, tmp_path, validation="none"):

@@ -15,13 +15,12 @@ BASE = {"model.name": "patchcore", "dataset.name": "elpv", "image_size": 256, "s
 def test_default_and_conditions():
     assert experiment_name(BASE) == "patchcore-elpv-256-s3341"
     changed = BASE | {"shift.name": "noise", "shift.severity": 3, "contamination.ratio": 0.1, "color": "gray1"}
-    assert experiment_name(changed) == "patchcore-elpv-256-noise3-gray1-noise0.1-s3341"
+    assert experiment_name(changed) == "patchcore-elpv-256-noise3-gray1-contamination0.1-s3341"
 
 
-def test_the_budget_is_said_where_it_is_not_that_of_a_machine_without_a_gpu():
-    names = {experiment_name(BASE | {"budget": budget}) for budget in ("auto", "small")}
-    assert names == {experiment_name(BASE)}
-    assert experiment_name(BASE | {"budget": "paper"}) == "patchcore-elpv-256-paper-s3341"
+def test_the_preset_is_in_the_name_unless_it_is_small():
+    assert experiment_name(BASE | {"preset": "small"}) == experiment_name(BASE)
+    assert experiment_name(BASE | {"preset": "paper"}) == "patchcore-elpv-256-paper-s3341"
 
 
 def test_numbers_stand_as_in_params_yaml():

@@ -43,18 +43,18 @@ def test_threshold_is_the_lowest_that_keeps_the_rate():
 def test_rates_hand_worked():
     assert rates(SCORES, LABELS, DEFECTS, 0.5) == {
         "threshold": 0.5,
-        "false_alarm_rate": pytest.approx(1 / 3),  # 0.5 itself is not above
-        "miss_rate": pytest.approx(1 / 3),
-        "miss_rate_by_defect": {"crack": 0.5, "scratch": 0.0},
+        "false_positive_rate": pytest.approx(1 / 3),  # 0.5 itself is not above
+        "false_negative_rate": pytest.approx(1 / 3),
+        "false_negative_rate_by_defect": {"crack": 0.5, "scratch": 0.0},
     }
 
 
 def test_rates_leave_out_what_is_undefined():
-    assert rates(SCORES[:3], LABELS[:3], DEFECTS[:3], 0.5).keys() == {"threshold", "false_alarm_rate"}
+    assert rates(SCORES[:3], LABELS[:3], DEFECTS[:3], 0.5).keys() == {"threshold", "false_positive_rate"}
     assert rates(SCORES[3:], LABELS[3:], DEFECTS[3:], 0.5).keys() == {
         "threshold",
-        "miss_rate",
-        "miss_rate_by_defect",
+        "false_negative_rate",
+        "false_negative_rate_by_defect",
     }
 
 

@@ -169,7 +169,7 @@ def test_what_the_vscode_extension_reads(fresh):
 
 def test_every_other_option_at_once(fresh):
     options = ["model=msflow", "model.small.epochs=2", "color=gray1", "aspect=pad", "validation=other_defects"]
-    options += ["supervision.anomalies=2", "accelerator=cpu", "budget=small", "threshold.false_alarm_rate=0.2"]
+    options += ["supervision.anomalies=2", "accelerator=cpu", "preset=small", "threshold.false_positive_rate=0.2"]
     _experiment(fresh, *options)
     assert _json(fresh, "metrics/synthetic/training/texture.json")["selection"] == "validation"
     told = pd.read_csv(fresh.folder / "data/contaminated/synthetic/texture/samples.csv")
@@ -184,7 +184,7 @@ def test_experiments_are_kept_for_the_docs(fresh):
     quality = _json(fresh, "metrics/synthetic/texture.json")
     assert row["image_auroc"] == pytest.approx(quality["image_auroc"], rel=1e-5)
     assert [row["pg2_low"], row["pg2_high"]] == pytest.approx(quality["intervals"]["pg2"], rel=1e-5)
-    assert row["training.budget"] == "small"
+    assert row["preset"] == "small"
     before = len(table)
     fresh.run("viad", "collect")
     assert len(pd.read_csv(fresh.folder / "docs/experiments.csv")) == before

@@ -22,7 +22,7 @@ RUN = {
     "image_size": 256, "center_crop": 1, "settings": "", "protocol": "study", "shift.name": "none",
     "contamination.ratio": 0.0,
     "supervision.anomalies": 0, "supervision.defects": "all", "validation.name": "none", "seed": 1,
-    "training.budget": "small", "training.selection": "last", "image_auroc": 0.8, "pixel_auroc": None, "aupro_30": None,
+    "preset": "small", "training.selection": "last", "image_auroc": 0.8, "pixel_auroc": None, "aupro_30": None,
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_ours_are_the_mean_over_seeds(table):
     assert ours["difference"] == pytest.approx(-0.07)
     assert ours["our image_size"] == 256
     assert ours["our backbone.name"] == "efficientnet_lite0"
-    assert ours["our training.budget"] == "small"
+    assert ours["our preset"] == "small"
 
 
 def test_a_mean_over_categories_needs_all_of_them(table):
@@ -154,18 +154,18 @@ def test_differences_in_words(table):
     table({})
     assert _ours({})["protocol differences"] == (
         "published: centre crop 0.875, best epoch on test, 224 px, wide_resnet50_2, split: published; "
-        "ours: no crop, last epoch, 256 px, efficientnet_lite0, small budget, split: study"
+        "ours: no crop, last epoch, 256 px, efficientnet_lite0, preset small, split: study"
     )
     table({"crop": "", "selection": "", "image_size": "", "backbone": "none", "split": ""})
     assert _ours({})["protocol differences"] == (
         "published: crop not stated, epoch not stated, size not stated, split: not stated; "
-        "ours: no crop, last epoch, 256 px, small budget, split: study"
+        "ours: no crop, last epoch, 256 px, preset small, split: study"
     )
 
 
 def test_like_protocols_are_called_alike(table):
     table({"crop": 1, "selection": "last"})
-    same = {"image_size": 224, "backbone.name": "wide_resnet50_2", "protocol": "official", "training.budget": "paper"}
+    same = {"image_size": 224, "backbone.name": "wide_resnet50_2", "protocol": "official", "preset": "paper"}
     assert _ours(same)["protocol differences"] == ""
     page = published_page(_runs(same))
     assert "| patchcore | mono | image AUROC | 0 | 0.900 | 0.800 | 1 | -0.100 | alike | Nobody" in page
@@ -176,7 +176,7 @@ def test_like_protocols_are_called_alike(table):
 def test_of_several_settings_the_closest_stands_beside(table):
     table({})
     far = {"image_auroc": 0.5}
-    near = {"image_size": 224, "backbone.name": "wide_resnet50_2", "training.budget": "paper", "image_auroc": 0.7}
+    near = {"image_size": 224, "backbone.name": "wide_resnet50_2", "preset": "paper", "image_auroc": 0.7}
     ours = _ours(far, far | {"seed": 2}, near)
     assert (ours["our value"], ours["our seeds"]) == (pytest.approx(0.7), 1)
 

@@ -78,8 +78,8 @@ def test_ranks_pareto_and_differences_are_there(made):
 def test_the_papers_edition_is_shown_once_one_of_it_was_run_or_tried(monkeypatch, tmp_path):
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     monkeypatch.chdir(tmp_path)
-    small, paper = ([one.name for one in plan(read_study("color", edition))] for edition in ("small", "paper"))
-    columns = ["experiment", "training.budget", "dataset.name"]
+    small, paper = ([one.name for one in plan(read_study("color", preset))] for preset in ("small", "paper"))
+    columns = ["experiment", "preset", "dataset.name"]
     runs = pd.DataFrame([["dfm-visa", "paper", "visa"], ["padim-elpv", "paper", "elpv"]], columns=columns)
     assert planned("color", runs) == small  # of another study
     assert planned("color", pd.concat([runs, runs.head(1).assign(experiment=paper[3])])) == small + paper

@@ -53,7 +53,7 @@ def row(experiment, dataset, category, model, rng, *, marks=(), condition="plain
         "train_seconds": rng.uniform(5, 900),
         "memory_mb": rng.uniform(900, 1600),
     }
-    rates = {"false_alarm_rate": rng.uniform(0, 0.2), "miss_rate": rng.uniform(0, 0.5)}
+    rates = {"false_positive_rate": rng.uniform(0, 0.2), "false_negative_rate": rng.uniform(0, 0.5)}
     pixels = dict.fromkeys(("pixel_auroc", "aupro"), None if dataset == "elpv" else rng.uniform(0.5, 1))
     measured = values | ends | cost | rates | pixels
     for name in ("auroc", "pg2", "latency_ms"):
@@ -458,7 +458,7 @@ def test_a_report_of_nothing_says_so(driver, tmp_path):
 
 
 @in_browser
-@pytest.mark.parametrize("field", ["auroc", "pg2", "latency_ms", "miss_rate"])
+@pytest.mark.parametrize("field", ["auroc", "pg2", "latency_ms", "false_negative_rate"])
 def test_a_click_on_a_heading_sorts_by_value(page, report, field):
     rows = report[1]["experiments"]
     first = field in MEASURED  # what is better first

@@ -31,7 +31,7 @@ def _params(validation):
         "model": model,
         "backbone": yaml.safe_load((ROOT / "conf/backbone/random.yaml").read_text()),
         "image_size": SIZE,
-        "budget": "small",
+        "preset": "small",
         "accelerator": "cpu",
         "validation": {"name": validation, "patience": 3},
     }

@@ -83,7 +83,7 @@ def test_repeated_ids(tmp_path):
 
 
 def test_unknown_split(tmp_path):
-    with pytest.raises(DataError, match=r"unknown split \['', 'tset'\]; there are train, val, test, pool"):
+    with pytest.raises(DataError, match=r"unknown split \['', 'tset'\]; there are train, val, test, reserve"):
         write_samples(table("a", "b", "c", split=["tset", "train", ""]), tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -21,7 +21,7 @@ from viad.training.loading import load_tensor
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 SIZE = 128
-COUNTS = {("train", "good"): 64, ("test", "good"): 24, ("test", "large"): 24, ("pool", "large"): 8}
+COUNTS = {("train", "good"): 64, ("test", "good"): 24, ("test", "large"): 24, ("reserve", "large"): 8}
 ONE_CLASS = ["msflow", "simplenet", "mmr"]
 UNSUPERVISED = ["inreach", "softpatch"]
 SUPERVISED = ["devnet", "dra"]
@@ -31,7 +31,7 @@ LEAST = dict.fromkeys(SUPERVISED, 0.9)  # image AUROC; they have seen eight defe
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
-    """Rows of drawn texture images; the pool's anomalies are labelled training rows."""
+    """Rows of drawn texture images; the reserve's anomalies are labelled training rows."""
     folder, rows = tmp_path_factory.mktemp("texture"), []
     for (split, kind), count in COUNTS.items():
         for index in range(count):
@@ -39,7 +39,7 @@ def samples(tmp_path_factory):
             path = folder / f"{split}-{kind}-{index}.png"
             write_image(resize_image(drawn, SIZE, "rgb", "squash"), path)
             label = int(kind != "good")
-            part = "train" if split == "pool" else split
+            part = "train" if split == "reserve" else split
             rows.append([path.stem, str(path), "", label, label, kind if label else "", part, "", ""])
     columns = ["sample", "image", "mask", "label", "train_label", "defect", "split", "group", "domain"]
     return pd.DataFrame(rows, columns=columns)[COLUMNS]
@@ -51,7 +51,7 @@ def test_large_defects_of_the_texture_are_told_from_normal_images(name, samples,
         yaml.safe_load((ROOT / f"conf/{part}.yaml").read_text())
         for part in (f"model/{name}", "backbone/efficientnet_lite0")
     )
-    spec = build.model_spec(model, backbone, image_size=SIZE, color="rgb", budget="small", on_gpu=False)
+    spec = build.model_spec(model, backbone, image_size=SIZE, color="rgb", preset="small")
     spec = replace(spec, epochs=LONGER.get(name, spec.epochs))
     build.device_for("cpu")
     seed_everything(0, verbose=False)

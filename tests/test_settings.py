@@ -32,7 +32,11 @@ def test_nothing_of_what_the_project_has_counts_as_changed(group, tmp_path, monk
 
 def test_each_change_is_said(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    changes = ("dataset.split.test_normals=0.5", "model.small.args.num_neighbors=1", "threshold.false_alarm_rate=0.1")
+    changes = (
+        "dataset.split.test_normals=0.5",
+        "model.small.args.num_neighbors=1",
+        "threshold.false_positive_rate=0.1",
+    )
     assert changed_settings(_composed(tmp_path, *changes, "image_size=128"), _read) == ", ".join(changes)
     stops = ("validation.patience=9",)
     assert changed_settings(_composed(tmp_path, "validation=normal", *stops), _read) == stops[0]
@@ -40,5 +44,5 @@ def test_each_change_is_said(tmp_path, monkeypatch):
 
 def test_without_a_conf_nothing_is_known_to_have_changed(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert changed_settings(_composed(tmp_path, "threshold.false_alarm_rate=0.1"), lambda _: None) == ""
+    assert changed_settings(_composed(tmp_path, "threshold.false_positive_rate=0.1"), lambda _: None) == ""
     assert changed_settings({}, _read) == ""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from viad.errors import ConfigError, DataError
 from viad.protocol.splits import assign_splits
 
-SPLIT = {"seed": 3341, "test_normals": 0.25, "val_normals": 0.15, "pool_anomalies": 0.5, "pool_defects": []}
+SPLIT = {"seed": 3341, "test_normals": 0.25, "val_normals": 0.15, "reserve_anomalies": 0.5, "reserve_defects": []}
 
 
 def table(normals, defects, split=""):
@@ -40,16 +40,16 @@ def test_shares_of_an_unsplit_dataset():
     assert count(samples, result, "test", label=0) == 50  # 25 % of 200
     assert count(samples, result, "val", label=0) == 22  # 15 % of the other 150, 22.5
     assert count(samples, result, "train", label=0) == 128
-    assert count(samples, result, "pool") == count(samples, result, "pool", label=1) == 40
+    assert count(samples, result, "reserve") == count(samples, result, "reserve", label=1) == 40
     assert count(samples, result, "test", label=1) == 40
     assert count(samples, result, "train", label=1) == count(samples, result, "val", label=1) == 0
 
 
 def test_pool_is_stratified_by_defect():
     samples = table(20, {"crack": 60, "scratch": 21, "stain": 9})
-    result = cut(samples, pool_anomalies=0.3)
+    result = cut(samples, reserve_anomalies=0.3)
     # 18, 6.3 and 2.7 of 27 in all: the largest remainder gets the last one.
-    found = {defect: count(samples, result, "pool", defect=defect) for defect in ("crack", "scratch", "stain")}
+    found = {defect: count(samples, result, "reserve", defect=defect) for defect in ("crack", "scratch", "stain")}
     assert found == {"crack": 18, "scratch": 6, "stain": 3}
 
 
@@ -65,23 +65,23 @@ def test_pool_quotas_for_any_counts(normals, counts, share, seed):
     total = sum(counts)
     if round(total * share) == total:  # nothing would be left for test
         return
-    result = cut(samples, pool_anomalies=share, seed=seed)
-    assert count(samples, result, "pool") == round(total * share)
+    result = cut(samples, reserve_anomalies=share, seed=seed)
+    assert count(samples, result, "reserve") == round(total * share)
     for defect, n in defects.items():
-        assert abs(count(samples, result, "pool", defect=defect) - n * share) < 1
+        assert abs(count(samples, result, "reserve", defect=defect) - n * share) < 1
     assert count(samples, result, "test", label=0) == round(normals * 0.25)
-    assert set(result) <= {"train", "val", "test", "pool"}
+    assert set(result) <= {"train", "val", "test", "reserve"}
 
 
 def test_published_test_set_is_kept():
     samples = published(80, 15, {"crack": 20, "scratch": 10})
-    result = cut(samples, pool_anomalies=0.4)
+    result = cut(samples, reserve_anomalies=0.4)
     normal = samples["label"] == 0
     assert (result[normal & (samples["split"] == "test")] == "test").all()
     assert count(samples, result, "val") == 12
     assert (samples["split"][result == "val"] == "train").all()
-    assert count(samples, result, "pool") == 12
-    assert (samples["split"][result == "pool"] == "test").all()
+    assert count(samples, result, "reserve") == 12
+    assert (samples["split"][result == "reserve"] == "test").all()
     assert count(samples, result, "test", label=1) == 18
 
 
@@ -133,7 +133,7 @@ def test_groups_are_never_split(seed):
     assert result[named].groupby(samples["group"][named]).nunique().eq(1).all()
     # The last group may carry each share over its mark, by less than a group's size for each type.
     assert 15 <= count(samples, result, "test", label=0) < 15 + 4
-    assert 24 - 1 <= count(samples, result, "pool") < 24 + 2 * 4
+    assert 24 - 1 <= count(samples, result, "reserve") < 24 + 2 * 4
 
 
 def test_groups_of_several_defect_types_are_not_split():
@@ -156,26 +156,26 @@ def test_groups_of_normal_and_anomalous_images_do_not_straddle_train_and_test():
 
 def test_set_apart_types_go_to_the_pool_whole():
     samples = table(60, {"crack": 30, "scratch": 10, "stain": 8})
-    result = cut(samples, pool_defects=["scratch", "stain"])
-    assert (result[samples["defect"].isin(["scratch", "stain"])] == "pool").all()
-    assert count(samples, result, "pool", defect="crack") == 15
+    result = cut(samples, reserve_defects=["scratch", "stain"])
+    assert (result[samples["defect"].isin(["scratch", "stain"])] == "reserve").all()
+    assert count(samples, result, "reserve", defect="crack") == 15
     assert count(samples, result, "test", defect="crack") == 15
 
 
 @pytest.mark.parametrize("amount", [0, 1, 10, 47])
 def test_pool_by_count(amount):
     samples = table(60, {"crack": 30, "scratch": 18, "stain": 5})
-    result = cut(samples, pool_anomalies=amount, pool_defects=["stain"])
-    assert count(samples, result, "pool") == amount + 5
+    result = cut(samples, reserve_anomalies=amount, reserve_defects=["stain"])
+    assert count(samples, result, "reserve") == amount + 5
 
 
 def test_pool_that_leaves_no_anomaly():
     samples = table(60, {"crack": 10})
-    with pytest.raises(ConfigError, match=r"pool_anomalies: 10, but there are 10 anomalies and some must stay"):
-        cut(samples, pool_anomalies=10)
+    with pytest.raises(ConfigError, match=r"reserve_anomalies: 10, but of 10 anomalies some must stay"):
+        cut(samples, reserve_anomalies=10)
 
 
-@pytest.mark.parametrize("key", ["test_normals", "val_normals", "pool_anomalies"])
+@pytest.mark.parametrize("key", ["test_normals", "val_normals", "reserve_anomalies"])
 @pytest.mark.parametrize("value", [1.0, -0.1, "0.2", True])
 def test_shares_that_are_none(key, value):
     with pytest.raises(ConfigError, match=rf"dataset\.split\.{key}: .* is not a share"):
@@ -198,7 +198,7 @@ def test_test_set_without_anomalies():
     with pytest.raises(DataError, match="bottle: no anomalous image in the test set"):
         cut(table(60, {}), category="bottle")
     with pytest.raises(DataError, match="no anomalous image in the test set"):
-        cut(table(60, {"crack": 10}), pool_defects=["crack"])
+        cut(table(60, {"crack": 10}), reserve_defects=["crack"])
 
 
 def test_test_set_without_normals():

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from viad.errors import ConfigError
-from viad.protocol.anomaly_reserve import Pool
+from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.protocol.splits import assign_splits
-from viad.studies.plans import EDITIONS, Experiment, _listed, estimate, plan, read_study
+from viad.studies.plans import PRESETS, Experiment, _listed, estimate, plan, read_study
 from viad.studies.runner import _children, in_turn, run_all
 
 ROOT = Path(__file__).parents[1]
@@ -29,10 +29,10 @@ TINY = {
 
 
 @pytest.mark.parametrize("name", STUDIES)
-@pytest.mark.parametrize("edition", EDITIONS)
-def test_every_study_composes_and_names_its_experiments(name, edition, monkeypatch):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_study_composes_and_names_its_experiments(name, preset, monkeypatch):
     monkeypatch.chdir(ROOT)
-    grids = read_study(name, edition)
+    grids = read_study(name, preset)
     for grid in grids:  # one of each grid: all of the large ones take minutes to compose
         one = {key: values[-1] if isinstance(values, list) else values for key, values in grid.items()}
         (experiment,) = plan([one])
@@ -41,11 +41,11 @@ def test_every_study_composes_and_names_its_experiments(name, edition, monkeypat
 
 
 def _rows(counts, doubtful):
-    """Rows of a category with as many images as published; a pool's are of the doubtful kinds where there are some."""
+    """Rows of a category with as many images as published; those of a reserve are of the doubtful kinds, if any."""
     rows = []
     for split, numbers in counts.items():
         for label, number in enumerate(numbers):
-            kinds = doubtful if split == "pool" and doubtful else ["defect"]
+            kinds = doubtful if split == "reserve" and doubtful else ["defect"]
             for i in range(number):
                 row = {"split": "" if split == "all" else split, "label": label, "group": ""}
                 rows.append(row | {"defect": kinds[i % len(kinds)] if label else "", "sample": f"{split}{label}{i}"})
@@ -53,26 +53,27 @@ def _rows(counts, doubtful):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-@pytest.mark.parametrize("edition", EDITIONS)
-def test_the_anomalies_that_a_study_wants_are_there(name, edition, monkeypatch):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_anomalies_that_a_study_wants_are_there(name, preset, monkeypatch):
     """Too many would fail its experiments; as the counts that datasets publish tell, where they do."""
     monkeypatch.chdir(ROOT)
-    for grid in read_study(name, edition):
+    for grid in read_study(name, preset):
         ratios = _listed(grid.get("contamination.ratio", 0))
         labels = [number for number in _listed(grid.get("supervision.anomalies", 0)) if number != "all"]
         for dataset in _listed(grid.get("dataset", "elpv")):
             conf = yaml.safe_load((ROOT / f"conf/dataset/{dataset}.yaml").read_text())
             for category, counts in (conf["counts"] or {}).items():
                 published = counts[0] if isinstance(counts, list) else counts  # the smallest archive there is
-                samples = _rows(published, conf["natural_noise"])
+                samples = _rows(published, conf["doubtful_defects"])
                 samples["split"] = assign_splits(samples, "study", conf["split"], category)
-                pool = Pool(
-                    samples[samples["split"] == "pool"], natural_noise=conf["natural_noise"], pool_defects=[],
+                reserve = AnomalyReserve(
+                    samples[samples["split"] == "reserve"], doubtful_defects=conf["doubtful_defects"],
+                    reserve_defects=[],
                     val_share=conf["split"]["val_anomalies"], rng=np.random.default_rng(0),
                 )  # fmt: skip
-                wanted = {"ratio": max(ratios), "source": grid.get("contamination.source", "pool")}
-                pool.contamination(wanted, int((samples["split"] == "train").sum()))
-                pool.labelled(max(labels, default=0))
+                wanted = {"ratio": max(ratios), "source": grid.get("contamination.source", "reserve")}
+                reserve.contamination(wanted, int((samples["split"] == "train").sum()))
+                reserve.labelled(max(labels, default=0))
 
 
 def test_a_plan_is_all_combinations_each_once(monkeypatch):
@@ -100,13 +101,13 @@ def _made(name, **conditions):
 def test_the_estimate_comes_from_measured_runs():
     one = {"model.name": "padim", "dataset.name": "elpv", "backbone.name": "a", "image_size": 256}
     measured = pd.DataFrame([one | {"category": category} for category in ("mono", "poly", "mono")])
-    measured = measured.assign(**{"training.train_seconds": [20.0, 40.0, 60.0], "training.budget": "small"})
-    padim, msflow = (_made(name, **one | {"model.name": name, "budget": "small"}) for name in ("padim", "msflow"))
+    measured = measured.assign(**{"training.train_seconds": [20.0, 40.0, 60.0], "preset": "small"})
+    padim, msflow = (_made(name, **one | {"model.name": name, "preset": "small"}) for name in ("padim", "msflow"))
     # 40 s of training for either category, and 45 s for each besides.
     assert estimate([padim], measured, 1).startswith("about 3 minutes with 1 at once, and 40 MB")
     assert estimate([padim, msflow], measured, 2).startswith("about 3 minutes with 2 at once (1 of them unlike any")
     assert "no estimate" in estimate([msflow], measured, 1)
-    paper = _made("paper", **one | {"budget": "paper"})
+    paper = _made("paper", **one | {"preset": "paper"})
     assert "no estimate" in estimate([paper], measured, 1)
     larger = measured.assign(image_size=512)
     assert "about 3 minutes" in estimate([padim], larger, 1)
@@ -238,11 +239,11 @@ def test_a_planned_name_is_that_of_the_run(monkeypatch, tmp_path):
     grid = {
         "dataset": "synthetic", "model": "devnet", "shift": "noise", "shift.severity": 3, "epochs": 4,
         "supervision.anomalies": 10, "supervision.defects": "[large]", "contamination.ratio": 0.1, "center_crop": 0.875,
-        "threshold.false_alarm_rate": 0.1,
+        "threshold.false_positive_rate": 0.1,
     }  # fmt: skip
     (planned,) = plan([grid])
     compose_params(planned.overrides, tmp_path / "params.yaml")
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    flat = {key: lookup(params, key) for key in CONDITIONS} | {"settings": "threshold.false_alarm_rate=0.1"}
-    assert "false_alarm_rate_0.1" in planned.name
+    flat = {key: lookup(params, key) for key in CONDITIONS} | {"settings": "threshold.false_positive_rate=0.1"}
+    assert "false_positive_rate_0.1" in planned.name
     assert planned.name == experiment_name({key: value for key, value in flat.items() if value is not None})

@@ -45,12 +45,12 @@ def test_two_runs_are_equal_to_the_byte_whatever_the_number_of_processes(raw, tm
 
 
 def test_an_image_does_not_depend_on_the_counts(raw):
-    drawn, mask = picture(Order(5, 128, "assembly", "pool", "logical", 1))
-    assert np.array_equal(read_image(raw / "assembly/pool/logical/001.png"), drawn)
-    assert np.array_equal(read_mask(raw / "assembly/ground_truth/pool/logical/001.png"), mask)
+    drawn, mask = picture(Order(5, 128, "assembly", "reserve", "logical", 1))
+    assert np.array_equal(read_image(raw / "assembly/reserve/logical/001.png"), drawn)
+    assert np.array_equal(read_mask(raw / "assembly/ground_truth/reserve/logical/001.png"), mask)
 
 
-@pytest.mark.parametrize("change", [{"seed": 6}, {"split": "pool"}, {"index": 1}])
+@pytest.mark.parametrize("change", [{"seed": 6}, {"split": "reserve"}, {"index": 1}])
 def test_every_part_of_an_order_changes_its_image(change):
     one = order("object", "good")
     assert not np.array_equal(picture(one)[0], picture(replace(one, **change))[0])
@@ -62,8 +62,8 @@ def test_rows_give_the_published_split_and_the_counts_of_the_source(raw, categor
     counts = {}
     for row in rows:
         counts[row.split, row.defect] = counts.get((row.split, row.defect), 0) + 1
-    expected = {("train", ""): 3, ("test", ""): 2, ("pool", "foreign"): 2}
-    expected |= {(split, defect): 2 for split in ("test", "pool") for defect in DEFECTS[category]}
+    expected = {("train", ""): 3, ("test", ""): 2, ("reserve", "foreign"): 2}
+    expected |= {(split, defect): 2 for split in ("test", "reserve") for defect in DEFECTS[category]}
     assert counts == expected
     assert [row.sample for row in rows[:4]] == ["train/good/000", "train/good/001", "train/good/002", "test/good/000"]
     for row in rows:

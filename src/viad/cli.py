@@ -48,7 +48,7 @@ def _parser() -> ArgumentParser:
     bring.add_argument("--dry-run", action="store_true", help="show what is understood, and stop")
     study = command("study", _study, "run the experiments of a study of conf/study on a pool of clones")
     study.add_argument("name", help="one of conf/study")
-    study.add_argument("--edition", default="small", help="small (a CPU, data at hand) or paper")
+    study.add_argument("--preset", default="small", help="small (a CPU, data at hand) or paper")
     study.add_argument("--jobs", type=int, default=1, help="clones at once; with GPUs, one each")
     study.add_argument("--dry-run", action="store_true", help="list the experiments and what they would take")
     beside = command("compare", _compare, "experiments side by side: differences, ranks, what to take")
@@ -116,7 +116,7 @@ def _study(arguments: Namespace) -> int:
     from viad.studies.runner import existing, run_all
 
     name, jobs = arguments.name, arguments.jobs
-    experiments = plan(read_study(name, arguments.edition))
+    experiments = plan(read_study(name, arguments.preset))
     there = existing()
     missing = [one for one in experiments if one.name not in there]
     for one in experiments:

@@ -115,13 +115,19 @@ def fetch_folder(folder: Path, out: Path) -> None:
 def compose_config(conf: Path, overrides: Sequence[str], out: Path) -> None:
     """Write what `conf/config.yaml` composes to under the overrides, exactly as `dvc exp run` composes it.
 
+    Args:
+        conf: an absolute path; also where Hydra finds plugins.
+        overrides: as for `dvc exp run -S`.
+        out: the file to write.
+
     Raises:
         ConfigError: Hydra does not know the group, option or key of an override; the message lists what it knows.
     """
     from dvc.utils.hydra import compose_and_dump
     from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        compose_and_dump(out, str(conf.resolve()), None, "config", str(Path.cwd()), list(overrides))
-    except HydraException as error:
+        compose_and_dump(out, str(conf), None, "config", str(conf), list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(str(error)) from error

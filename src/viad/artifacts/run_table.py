@@ -9,8 +9,8 @@ COLUMNS = {  # heading: metric
     "AUROC": "image_auroc",
     "PG2": "pg2",
     "PB2": "pb2",
-    "false alarms": "false_alarm_rate",
-    "misses": "miss_rate",
+    "false alarms": "false_positive_rate",
+    "misses": "false_negative_rate",
     "pixel AUROC": "pixel_auroc",
     "AUPRO 0.3": "aupro_30",
 }

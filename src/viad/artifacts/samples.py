@@ -12,7 +12,7 @@ from viad.errors import DataError
 # together, domain the condition under which an image was taken.
 COLUMNS = ["sample", "image", "mask", "label", "train_label", "defect", "split", "group", "domain"]
 TYPES = dict.fromkeys(COLUMNS, "str") | {"label": "int64", "train_label": "int64"}
-SPLITS = ("train", "val", "test", "pool")
+SPLITS = ("train", "val", "test", "reserve")
 NORMAL, ANOMALOUS = 0, 1
 
 

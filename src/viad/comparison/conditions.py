@@ -12,9 +12,9 @@ from viad.experiments.naming import BACKBONE, SMALL
 SETTING: dict[str, Any] = {
     "dataset.name": None, "backbone.name": None, "image_size": None, "color": "rgb", "aspect": "squash",
     "center_crop": "1", "protocol": "study", "shift.name": "none", "shift.severity": "0", "contamination.ratio": "0",
-    "contamination.source": "pool", "supervision.defects": "all", "supervision.masks": "True",
+    "contamination.source": "reserve", "supervision.defects": "all", "supervision.masks": "True",
     "validation.name": "none", "audit.exclude": "none", "epochs": "", "precision": "float32", "settings": "",
-    "training.budget": None,
+    "preset": None,
 }  # fmt: skip
 WORDS = {
     "color": "{}", "aspect": "{}", "center_crop": "centre crop {}", "protocol": "{} split", "shift.name": "{}",
@@ -24,7 +24,7 @@ WORDS = {
     "settings": "{}",
 }  # fmt: skip
 PLAIN = "plain"
-USUAL = {"backbone.name": BACKBONE, "training.budget": SMALL}  # as by default, without a GPU
+USUAL = {"backbone.name": BACKBONE, "preset": SMALL}  # as by default
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def in_words(setting: Mapping[Any, Any]) -> str:
 
 
 def unusual(setting: Mapping[Any, Any]) -> str:
-    """Backbone and budget where they are not the usual ones, such as ', wide_resnet50_2, paper budget'; else ''."""
-    backbone, budget = (setting.get(column) for column in USUAL)
+    """Backbone and preset where they are not the usual ones, such as ', wide_resnet50_2, preset paper'; else ''."""
+    backbone, preset = (setting.get(column) for column in USUAL)
     said = [] if backbone in (USUAL["backbone.name"], None, "") else [str(backbone)]
-    said += [] if budget in (USUAL["training.budget"], None, "") else [f"{budget} budget"]
+    said += [] if preset in (USUAL["preset"], None, "") else [f"preset {preset}"]
     return "".join(f", {one}" for one in said)
 
 

@@ -48,11 +48,11 @@ MARKS = {
     ),
     "unequal": Mark(
         "Unequal",
-        "It stands beside experiments on the same images that had another backbone, budget or number of labels. "
+        "It stands beside experiments on the same images that had another backbone, preset or number of labels. "
         "Compare it with its like only.",
     ),
 }  # fmt: skip
-EQUAL = ("backbone.name", "training.budget", "labels")  # what a fair comparison holds
+EQUAL = ("backbone.name", "preset", "labels")  # what a fair comparison holds
 
 
 def marks(table: pd.DataFrame) -> list[list[str]]:
@@ -75,7 +75,7 @@ def _of(row: Mapping[Any, Any], *, one_seed: bool, unequal: bool) -> list[str]:
         "centre_crop": min(_share(row["center_crop"]), _share(row["practice.center_crop"])) < 1,
         "test_threshold": row["practice.threshold"] == "test",
         "leaking_dataset": _leaks(row),
-        "no_threshold": pd.isna(row["false_alarm_rate"]),
+        "no_threshold": pd.isna(row["false_positive_rate"]),
         "one_seed": one_seed,
         "unequal": unequal,
     }

@@ -70,11 +70,11 @@ def _one(setting: Mapping[str, Any], group: pd.DataFrame, apart: pd.DataFrame, r
 
 def _question(setting: Mapping[str, Any], group: pd.DataFrame) -> str:
     under = "" if setting["condition"] == PLAIN else f" under {setting['condition']}"
-    budget = f", {setting['training.budget']} budget"
+    preset = f", preset {setting['preset']}"
     seeds = int(group["seeds"].min())
     return (
         f"Which detector for {setting['dataset.name']} at {setting['image_size']} px{under}? "
-        f"({setting['backbone.name']}{budget}, {seeds} seed{'s' if seeds > 1 else ''})"
+        f"({setting['backbone.name']}{preset}, {seeds} seed{'s' if seeds > 1 else ''})"
     )
 
 

@@ -211,11 +211,11 @@ def domains(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
         for domain, found in by_domain.items():
             row = {column: run[column] for column in [*held(), "condition", "detector", "category", "seed"]}
             row |= {"domain": domain, "image_auroc": found.get("image_auroc")}
-            row |= {"false_alarm_rate": found.get("false_alarm_rate"), "low": None, "high": None}
+            row |= {"false_positive_rate": found.get("false_positive_rate"), "low": None, "high": None}
             if tested is not None and run["experiment"] in tested.columns:
                 row["low"], row["high"] = interval_of(tested[tested["domain"] == domain], run["experiment"])
             rows.append(row)
-    end = ["category", "seed", "domain", "image_auroc", "low", "high", "false_alarm_rate"]
+    end = ["category", "seed", "domain", "image_auroc", "low", "high", "false_positive_rate"]
     return pd.DataFrame(rows, columns=[*held(), "condition", "detector", *end])
 
 
@@ -249,9 +249,9 @@ def pair(scores: pd.DataFrame | None, ours: Sequence[str], theirs: Sequence[str]
 
 
 def plain_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows under the plain condition at 256 px, of the backbone and the budget that most of them have."""
+    """The rows under the plain condition at 256 px, of the backbone and the preset that most of them have."""
     plain = table[(table["condition"] == PLAIN) & (table["image_size"] == "256")]
-    parts = [part for _, part in plain.groupby(["backbone.name", "training.budget"])]
+    parts = [part for _, part in plain.groupby(["backbone.name", "preset"])]
     return max(parts, key=len, default=plain)
 
 

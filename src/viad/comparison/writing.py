@@ -225,7 +225,7 @@ _READ: dict[str, Any] = {
     "domains": lambda row: {
         "where": f"{where(row)}, {row['category']}", "detector": row["detector"], "domain": row["domain"],
         "AUROC": _level(row),
-        "false alarms": "" if pd.isna(row["false_alarm_rate"]) else f"{row['false_alarm_rate']:.3f}",
+        "false alarms": "" if pd.isna(row["false_positive_rate"]) else f"{row['false_positive_rate']:.3f}",
     },
     "best_on_test": lambda row: {
         "where": where(row | {"epochs": ""}), "detector": row["detector"], "epochs to choose from": row["epochs"],

@@ -1,6 +1,7 @@
 """conf/: composed into params.yaml, as `dvc exp run` does it, and what its files say of themselves."""
 
 import itertools
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,10 @@ def compose_params(overrides: Sequence[str], out: Path = PARAMS_FILE) -> None:
     Raises:
         ConfigError: Hydra does not know the group, option or key of an override; the message lists what it knows.
     """
-    compose_config(Path("conf"), overrides, out)
+    conf = Path("conf").resolve()
+    # Hydra looks for plugins once in a process; this process may compose another checkout's conf/ next.
+    runpy.run_path(str(conf / "hydra_plugins/group_option.py"))
+    compose_config(conf, overrides, out)
 
 
 def head_comment(path: Path) -> str:

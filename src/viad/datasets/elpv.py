@@ -52,7 +52,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
         labels["split"] = _pooled_split(labels)
     else:
         labels = labels[labels["type"] == category]
-        labels.loc[labels["thirds"].isin([1, 2]), "split"] = "pool"
+        labels.loc[labels["thirds"].isin([1, 2]), "split"] = "reserve"
     for path, thirds, split, kind in labels[["path", "thirds", "split", "type"]].itertuples(index=False, name=None):
         yield Row(
             sample=Path(path).stem,
@@ -66,7 +66,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
 
 
 def _pooled_split(labels: pd.DataFrame) -> pd.Series:
-    split = labels["thirds"].map({0: "train", 1: "pool", 2: "pool", 3: "test"})
+    split = labels["thirds"].map({0: "train", 1: "reserve", 2: "reserve", 3: "test"})
     _, test = train_test_split(labels.index[labels["thirds"] == 0], test_size=0.25, random_state=42)
     split[test] = "test"
     return split

@@ -1,6 +1,7 @@
 """KolektorSDD2 (Božič et al., "Mixed supervision for surface-defect detection: from weakly to fully supervised
 learning", Computers in Industry 2021): `{train,test}/10000.png` and a mask `10000_GT.png` for every image, which alone
-says whether it is anomalous. The anomalous training images are the pool. Stray copies in the archive are left out."""
+says whether it is anomalous. The anomalous training images are the reserve. Stray
+copies in the archive are left out."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,5 +41,5 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
                 label=int(anomalous),
                 masks=(mask,) if anomalous else (),
                 defect="defect" if anomalous else "",
-                split="pool" if anomalous and split == "train" else split,
+                split="reserve" if anomalous and split == "train" else split,
             )

@@ -50,7 +50,7 @@ def rows(
                 masks=masks,
                 defect=defect if anomalous else "",
                 # Defective parts among training images are label noise, told apart by the label alone.
-                split="pool" if anomalous and split == "train" else split,
+                split="reserve" if anomalous and split == "train" else split,
                 group=_part(image) if views == "all" or noise is not None else "",
             )
 

@@ -47,7 +47,7 @@ def rows(raw: Path, category: str, *, fold: int | None = None) -> Iterator[Row]:
             label=1,
             masks=(mask,),
             defect="positive",
-            split="pool" if part == "train" else part,
+            split="reserve" if part == "train" else part,
         )
 
 

@@ -1,7 +1,7 @@
 """VAD, the Valeo Anomaly Dataset (Baitieva et al., "Supervised Anomaly Detection for Complex Industrial Images", CVPR
-2024). The full archive has a thousand anomalous training images, here the pool, and test anomalies of kinds that
+2024). The full archive has a thousand anomalous training images, here the reserve, and test anomalies of kinds that
 training has not (`domain` seen or unseen), but no masks; the one-class archive has masks of the test anomalies and no
-pool. Kinds of defect are not told apart."""
+reserve. Kinds of defect are not told apart."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from viad.errors import DataError
 
 PARTS = {  # folder: split, domain
     "train/good": ("train", ""),
-    "train/bad": ("pool", "seen"),
+    "train/bad": ("reserve", "seen"),
     "test/good": ("test", ""),
     "test/bad": ("test", "seen"),
     "test/bad_unseen_defects": ("test", "unseen"),

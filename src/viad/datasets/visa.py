@@ -1,7 +1,7 @@
 """VisA (Zou et al., "SPot-the-Difference Self-Supervised Pre-training for Anomaly Detection and Segmentation", ECCV
 2022). `split_csv/1cls.csv` is the one-class split; `<category>/image_anno.csv` names the defects of each image. Masks
 hold class numbers, so they look black. Option `split`: 2cls_highshot or 2cls_fewshot, whose training anomalies are the
-pool."""
+reserve."""
 
 import csv
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
             masks=masks,
             # Several defects of one image are joined by commas; in any order they are the same kind.
             defect="+".join(sorted(defects.get(one["image"], "anomaly").split(","))) if label else "",
-            split="pool" if label and one["split"] == "train" else one["split"],
+            split="reserve" if label and one["split"] == "train" else one["split"],
         )
 
 

@@ -43,9 +43,13 @@ def counts_table() -> str:
         for category, known in (dataset["counts"] or {}).items():
             first = known[0] if isinstance(known, list) else known
             rows.append(
-                [dataset["name"], category, *(_pair(first, split) for split in ("train", "val", "test", "pool", "all"))]
+                [
+                    dataset["name"],
+                    category,
+                    *(_pair(first, split) for split in ("train", "val", "test", "reserve", "all")),
+                ]
             )
-    return markdown.format_table(["dataset", "category", "train", "validation", "test", "pool", "no split"], rows)
+    return markdown.format_table(["dataset", "category", "train", "validation", "test", "reserve", "no split"], rows)
 
 
 def results_table(experiments: pd.DataFrame, datasets: list[str]) -> str:

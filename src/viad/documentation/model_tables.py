@@ -15,14 +15,14 @@ METRICS = {"image_auroc": "AUROC", "pg2": "PG2", "pb2": "PB2"}
 PLAIN = {  # the conditions of the table of all models
     "dataset.name": "elpv", "backbone.name": "efficientnet_lite0", "image_size": 256, "color": "rgb",
     "aspect": "squash", "protocol": "study", "shift.name": "none", "contamination.ratio": 0,
-    "contamination.source": "pool", "supervision.anomalies": 0, "supervision.defects": "all",
+    "contamination.source": "reserve", "supervision.anomalies": 0, "supervision.defects": "all",
     "supervision.masks": True, "validation.name": "none", "audit.exclude": "none", "precision": "float32", "seed": 3341,
-    "training.budget": "small", "center_crop": 1, "epochs": "", "settings": "",
+    "preset": "small", "center_crop": 1, "epochs": "", "settings": "",
 }  # fmt: skip
 
 
 def models_table(experiments: pd.DataFrame) -> str:
-    """A row a model on ELPV with the small budget; a model that was not run says what it needs."""
+    """A row a model on ELPV with the preset small; a model that was not run says what it needs."""
     head = ["model", "learning type"]
     head += [f"{metric} {category}" for category in CATEGORIES for metric in METRICS.values()]
     head += ["training, s", "latency, ms", "memory, MB"]

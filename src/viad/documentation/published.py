@@ -24,7 +24,7 @@ CERTAIN = ("value", "labels")  # the other numbers may be empty: the source does
 # Which of ours may stand beside a published number; the last three count where the frame has them.
 PLAIN = {"shift.name": "none", "center_crop": "1", "supervision.defects": "all", "settings": ""}
 PLAIN |= {"color": "rgb", "aspect": "squash", "audit.exclude": "none"}
-SETTING = ["image_size", "backbone.name", "protocol", "contamination.ratio", "training.budget", "training.selection"]
+SETTING = ["image_size", "backbone.name", "protocol", "contamination.ratio", "preset", "training.selection"]
 HEAD = ["model", "category", "metric", "labels", "published", "ours", "seeds", "difference", "protocols", "source"]
 INTRO = """# Ours against published
 
@@ -34,7 +34,7 @@ anomalies and contamination, under the settings that differ least. A mean over c
 
 **Values under different protocols do not compare.** A centre crop removes defects near the border from the test set.
 Choosing the epoch on the test set adds an optimistic bias. Another resolution, other weights, another split (ours is
-[`study`](conditions.md#the-split) or `published`) or the `small` budget changes a value by more than most papers claim
+[`study`](conditions.md#the-split) or `published`) or the `small` preset changes a value by more than most papers claim
 as progress. The column *protocols* names the points in which the two protocols differ.
 """
 REST = """
@@ -131,7 +131,7 @@ def _protocol(row: dict[Any, Any]) -> dict[str, str]:
         "size": "size not stated" if pd.isna(size) else f"{size:.0f} px",
         "backbone": {"": "backbone not stated", "none": ""}.get(row["backbone"], row["backbone"]),
         "noise": "unknown contamination" if pd.isna(noise) else f"{noise:.1%} contamination" if noise else "",
-        "budget": "small budget" if row.get("budget") == "small" else "",
+        "preset": "preset small" if row.get("preset") == "small" else "",
         "threshold": f"threshold from {row['threshold']}" if row["threshold"] else "",
         "split": f"split: {row['split'] or 'not stated'}",
     }
@@ -139,7 +139,7 @@ def _protocol(row: dict[Any, Any]) -> dict[str, str]:
 
 def _points(row: dict[Any, Any], ours: dict[str, Any]) -> list[tuple[str, str]]:  # in which both protocols differ
     said = {"crop": 1, "image_size": ours["image_size"], "contamination": ours["contamination.ratio"]}
-    said |= {"selection": ours["training.selection"], "budget": ours["training.budget"]}
+    said |= {"selection": ours["training.selection"], "preset": ours["preset"]}
     said |= {"backbone": "none" if row["backbone"] == "none" else ours["backbone.name"]}  # none: the model has none
     said |= {"threshold": "validation" if row["threshold"] else ""}  # where the metric needs none, neither has one
     said |= {"split": "published" if ours["protocol"] == "official" else ours["protocol"]}

@@ -7,7 +7,7 @@ from typing import Any
 RANDOM = re.compile(r"[a-z]{5}-[a-z]{4}")  # what DVC calls an experiment that nobody named
 
 BACKBONE = "efficientnet_lite0"
-SMALL = "small"  # what the default budget comes to without a GPU: names say the other one
+SMALL = "small"
 
 # Beside model, dataset, image size and seed a name holds what is not as by default:
 # parameter, its default, and how its value stands in the name.
@@ -17,14 +17,14 @@ NOTED: tuple[tuple[str, Any, str], ...] = (
     ("aspect", "squash", "{}"),
     ("center_crop", 1, "crop{}"),
     ("protocol", "study", "{}"),
-    ("contamination.ratio", 0, "noise{}"),
-    ("contamination.source", "pool", "{}"),
+    ("contamination.ratio", 0, "contamination{}"),
+    ("contamination.source", "reserve", "{}"),
     ("supervision.anomalies", 0, "labels{}"),
     ("supervision.defects", [], "of_{}"),
     ("supervision.masks", True, "unmasked"),
     ("validation.name", "none", "val_{}"),
     ("audit.exclude", "none", "no_{}"),
-    ("budget", "auto", "{}"),
+    ("preset", SMALL, "{}"),
     ("epochs", None, "epochs{}"),
     ("precision", "float32", "{}"),
     ("settings", "", "{}"),  # what is not as in conf/, as viad.experiments.overrides says it
@@ -32,17 +32,14 @@ NOTED: tuple[tuple[str, Any, str], ...] = (
 
 
 def experiment_name(params: Mapping[str, Any]) -> str:
-    """The name for an experiment with these parameters, by dotted key; absent ones count as default.
-
-    Give as `budget` the one that was used, where it is known, so that a run on a GPU has another name than one without.
-    """
+    """The name for an experiment with these parameters, by dotted key; absent ones count as default."""
     parts = [_plain(params[key]) for key in ("model.name", "dataset.name", "image_size")]
     shift = params.get("shift.name", "none")
     if shift != "none":
         parts.append(f"{shift}{_plain(params.get('shift.severity', ''))}")
     for key, default, form in NOTED:
         value = params.get(key, default)
-        if value != default and (key, value) != ("budget", SMALL):
+        if value != default:
             parts.append(form.format(_plain(value)))
     parts.append(f"s{_plain(params['seed'])}")
     # Git allows neither blanks nor colons in a ref.

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from viad.artifacts.dvc_adapter import Repository
+from viad.experiments.earlier_versions import rename_keys, rename_overrides, translate_params
 from viad.experiments.naming import experiment_name
 from viad.experiments.overrides import changed_settings
 from viad.experiments.revisions import Revision
@@ -18,7 +19,7 @@ CONDITIONS = (
     "protocol",
     "shift.name", "shift.severity", "contamination.ratio", "contamination.source", "supervision.anomalies",
     "supervision.defects", "supervision.masks",
-    "validation.name", "audit.exclude", "budget", "epochs", "precision", "seed",
+    "validation.name", "audit.exclude", "preset", "epochs", "precision", "seed",
 )  # fmt: skip
 DEFAULTS: dict[str, Any] = {
     "center_crop": 1,
@@ -27,10 +28,18 @@ DEFAULTS: dict[str, Any] = {
     "dataset.code": "",
 }  # of what older experiments do not have
 WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
-PLAIN = ("image_aupr", "image_f1max", "false_alarm_rate", "miss_rate", "pixel_auroc", "pixel_ap", "aupro_30")
+PLAIN = (
+    "image_aupr",
+    "image_f1max",
+    "false_positive_rate",
+    "false_negative_rate",
+    "pixel_auroc",
+    "pixel_ap",
+    "aupro_30",
+)
 AS_JSON = ("image_auroc_by_defect", "by_domain")
 COST = ("latency_p50_ms", "images_per_second", "parameters", "model_megabytes", "peak_memory_megabytes", "device")
-TRAINING = ("train_seconds", "epochs", "selection", "budget", "learning_type")
+TRAINING = ("train_seconds", "epochs", "selection", "learning_type")
 PRACTICE = ("selection", "threshold", "center_crop")  # of predictions made elsewhere, as their maker declares it
 FINDINGS = ("leak", "duplicate", "near_duplicate")  # of the audit: images that may stand on both sides of the split
 COLUMNS = (
@@ -121,22 +130,24 @@ def _reproduced(files: Revision) -> bool:
 
 def described(files: Revision) -> dict[str, Any] | None:
     """The conditions of a revision by dotted key, and its name as `experiment`; None if it is none of ours."""
-    params = files.yaml("params.yaml") or {}
-    if lookup(params, "model.name") is None:
+    written = files.yaml("params.yaml") or {}
+    if lookup(written, "model.name") is None:
         return None
-    flat = {key: lookup(params, key) for key in CONDITIONS} | {"settings": changed_settings(params, files.yaml)}
+    params = translate_params(written, _used_budget(files, written))
+    overrides = rename_overrides(changed_settings(written, files.yaml))
+    flat = {key: lookup(params, key) for key in CONDITIONS} | {"settings": overrides}
     flat |= {key: default for key, default in DEFAULTS.items() if flat[key] is None}
     defects = flat["supervision.defects"] or []
-    said = flat | {"supervision.defects": defects, "budget": _budget(files, params) or flat["budget"]}
+    name = experiment_name(flat | {"supervision.defects": defects})
     flat |= {f"practice.{key}": lookup(params, f"model.practice.{key}") for key in PRACTICE}
-    return {"experiment": experiment_name(said), **flat, "supervision.defects": "+".join(defects) or "all"}
+    return {"experiment": name, **flat, "supervision.defects": "+".join(defects) or "all"}
 
 
-def _budget(files: Revision, params: dict[str, Any]) -> str | None:
-    """The budget that training used: `auto` leaves it to the machine."""
+def _used_budget(files: Revision, params: dict[str, Any]) -> str | None:
+    """The budget that training recorded, in experiments of earlier versions."""
     dataset = params["dataset"]
     made = (files.json(f"metrics/{dataset['name']}/training/{category}.json") for category in dataset["categories"])
-    return next((str(one["budget"]) for one in made if one is not None), None)
+    return next((one["budget"] for one in made if one is not None and "budget" in one), None)
 
 
 def _rows(files: Revision) -> Iterator[dict[str, Any]]:
@@ -149,7 +160,7 @@ def _rows(files: Revision) -> Iterator[dict[str, Any]]:
         parts = [files.json(f"metrics/{dataset}/{part}{category}.json") for part in ("", "training/", "cost/")]
         if any(part is None for part in parts):
             continue
-        quality, training, cost = parts
+        quality, training, cost = rename_keys(parts[0]), parts[1], parts[2]
         row = {**conditions, "category": category} | {metric: quality.get(metric) for metric in PLAIN}
         for metric in WITH_INTERVALS:
             row[metric] = quality.get(metric)

@@ -148,10 +148,10 @@ def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
         "archive": None,
         "options": {},
         "counts": None,
-        "natural_noise": [],
+        "doubtful_defects": [],
         "split": {
-            "seed": 3341, "test_normals": 0.25, "val_normals": 0.15, "pool_anomalies": _pool(pictures),
-            "pool_defects": [], "val_anomalies": 0.2,
+            "seed": 3341, "test_normals": 0.25, "val_normals": 0.15, "reserve_anomalies": _pool(pictures),
+            "reserve_defects": [], "val_anomalies": 0.2,
         },
     }  # fmt: skip
     with replacing(CONF / f"{name}.yaml") as aside:
@@ -161,9 +161,9 @@ def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
 
 
 def _pool(pictures: Sequence[Picture]) -> float:
-    """Half of the anomalies may be learnt from, unless the split has a pool or there are few."""
+    """Half of the anomalies may be learnt from, unless the split has a reserve or there are few."""
     anomalies = sum(picture.label for picture in pictures)
-    return 0 if anomalies < 10 or any(picture.split == "pool" for picture in pictures) else 0.5
+    return 0 if anomalies < 10 or any(picture.split == "reserve" for picture in pictures) else 0.5
 
 
 def _summary(pictures: Sequence[Picture], sizes: Counter[str]) -> str:

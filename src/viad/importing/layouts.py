@@ -71,7 +71,7 @@ def understand(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture],
 
     Folders named as a split, as normal or as masks say what lies in them; any other folder beside or below
     them is a kind of defect. What is above the folder of the normal images names the category. Without such
-    folders a mask that is not empty makes an image anomalous. Anomalies in a training folder are the pool.
+    folders a mask that is not empty makes an image anomalous. Anomalies in a training folder are the reserve.
 
     Args:
         folder: the tree.
@@ -175,7 +175,7 @@ def _picture(
         category="-".join(root) if len(roots) > 1 else "all",
         mask=None if normal or own is None else own.path,
         defect="" if normal else "-".join(kinds) or ANOMALOUS,
-        split="pool" if not normal and file.split == "train" else file.split,
+        split="reserve" if not normal and file.split == "train" else file.split,
     )
 
 
@@ -239,8 +239,8 @@ def _dialect(path: Path) -> type[csv.Dialect]:
 def _row(path: Path, line: int, row: Mapping[str, str]) -> Picture:
     said = _word(row["label"])
     split = row.get("split", "")
-    if split and _word(split) not in {*SPLIT_WORDS, "pool"}:
-        raise DataError(f"{path}, line {line}: the split '{split}' is not known. Use train, val, test or pool.")
+    if split and _word(split) not in {*SPLIT_WORDS, "reserve"}:
+        raise DataError(f"{path}, line {line}: the split '{split}' is not known. Use train, val, test or reserve.")
     if not said or not row["image"]:
         raise DataError(f"{path}, line {line}: image or label is empty.")
     normal = said in NORMAL_WORDS or said == "false"

@@ -30,7 +30,7 @@ def f1_max(scores: Scores, labels: Labels) -> float | None:
     return float((2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)).max())
 
 
-def pg(scores: Scores, labels: Labels, miss_rate: float) -> float | None:
+def pg(scores: Scores, labels: Labels, false_negative_rate: float) -> float | None:
     """PGn, presorted good: the share of normals below the score that n % of the anomalies stay under.
 
     An operator need not look at these images again, at the price of missing n % of the
@@ -38,11 +38,11 @@ def pg(scores: Scores, labels: Labels, miss_rate: float) -> float | None:
     """
     if not _both(labels):
         return None
-    threshold = _quantile(scores[labels == 1], miss_rate)
+    threshold = _quantile(scores[labels == 1], false_negative_rate)
     return float((scores[labels == 0] < threshold).mean())
 
 
-def pb(scores: Scores, labels: Labels, false_alarm_rate: float) -> float | None:
+def pb(scores: Scores, labels: Labels, false_positive_rate: float) -> float | None:
     """PBn, presorted bad: the share of anomalies above the score that n % of the normals exceed.
 
     These images can be rejected unseen, at the price of rejecting n % of the normals.
@@ -50,7 +50,7 @@ def pb(scores: Scores, labels: Labels, false_alarm_rate: float) -> float | None:
     """
     if not _both(labels):
         return None
-    threshold = _quantile(scores[labels == 0], 1 - false_alarm_rate)
+    threshold = _quantile(scores[labels == 0], 1 - false_positive_rate)
     return float((scores[labels == 1] > threshold).mean())
 
 

@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 from viad.metrics.image import Labels, Scores, auroc
 
 
-def threshold(val_normals: Scores, false_alarm_rate: float) -> float | None:
+def threshold(val_normals: Scores, false_positive_rate: float) -> float | None:
     """The lowest validation score that at most this share of validation normals exceeds.
 
     None without validation normals: a threshold is never fitted on test images.
     """
     if len(val_normals) == 0:
         return None
-    return float(np.quantile(val_normals, 1 - false_alarm_rate, method="inverted_cdf"))
+    return float(np.quantile(val_normals, 1 - false_positive_rate, method="inverted_cdf"))
 
 
 def rates(scores: Scores, labels: Labels, defects: NDArray[np.str_], limit: float) -> dict[str, object]:
@@ -21,10 +21,10 @@ def rates(scores: Scores, labels: Labels, defects: NDArray[np.str_], limit: floa
     called = scores > limit
     result: dict[str, object] = {"threshold": limit}
     if (labels == 0).any():
-        result["false_alarm_rate"] = float(called[labels == 0].mean())
+        result["false_positive_rate"] = float(called[labels == 0].mean())
     if (labels == 1).any():
-        result["miss_rate"] = float((~called[labels == 1]).mean())
-        result["miss_rate_by_defect"] = {
+        result["false_negative_rate"] = float((~called[labels == 1]).mean())
+        result["false_negative_rate_by_defect"] = {
             str(defect): float((~called[(labels == 1) & (defects == defect)]).mean())
             for defect in sorted(set(defects[labels == 1]))
         }
@@ -41,7 +41,7 @@ def by_domain(
         found = {"image_auroc": auroc(scores[chosen], labels[chosen])}
         normals = scores[chosen & (labels == 0)]
         if limit is not None and len(normals):
-            found["false_alarm_rate"] = float((normals > limit).mean())
+            found["false_positive_rate"] = float((normals > limit).mean())
         result[str(domain)] = {name: value for name, value in found.items() if value is not None}
     return result
 

@@ -16,19 +16,19 @@ from viad.config.numbers import check_share, check_whole_number
 from viad.config.params import one_of
 from viad.errors import ConfigError
 
-SOURCES = ("pool", "natural")
+SOURCES = ("reserve", "natural")
 
 
-class Pool:
-    """The pool's anomalies, each promised to one use."""
+class AnomalyReserve:
+    """The reserve's anomalies, each promised to one use."""
 
     def __init__(
-        self, pool: pd.DataFrame, *, natural_noise: list[str], pool_defects: list[str], val_share: float,
+        self, reserve: pd.DataFrame, *, doubtful_defects: list[str], reserve_defects: list[str], val_share: float,
         rng: np.random.Generator,
     ) -> None:  # fmt: skip
-        order = pool.sort_values("sample").sample(frac=1, random_state=rng)
-        doubtful = order["defect"].isin(natural_noise)
-        apart = order["defect"].isin(pool_defects)
+        order = reserve.sort_values("sample").sample(frac=1, random_state=rng)
+        doubtful = order["defect"].isin(doubtful_defects)
+        apart = order["defect"].isin(reserve_defects)
         certain = order[~doubtful & ~apart & (order["label"] == ANOMALOUS)]
         reserved = round(len(certain) * val_share)
         self.natural, self.apart = order[doubtful & ~apart], order[apart]
@@ -38,7 +38,7 @@ class Pool:
         """Anomalies for a share of the training images (normals and anomalies together).
 
         Raises:
-            ConfigError: the pool holds too few.
+            ConfigError: the reserve holds too few.
         """
         ratio = check_share("contamination.ratio", wanted["ratio"])
         source = one_of("contamination.source", wanted["source"], SOURCES)
@@ -49,12 +49,12 @@ class Pool:
             raise ConfigError(
                 f"contamination.ratio: {ratio} of {normals} normal images wants {count} anomalies, the source "
                 f"'{source}' has {len(stock)} (up to {highest:.3f}). Lower the ratio or raise "
-                "dataset.split.pool_anomalies."
+                "dataset.split.reserve_anomalies."
             )
         return stock[len(stock) - count :]
 
     def labelled(self, anomalies: int | str, defects: Sequence[str] = ()) -> pd.DataFrame:
-        """The first `anomalies` of the pool, or all of them.
+        """The first `anomalies` of the reserve, or all of them.
 
         Args:
             anomalies: a count, or 'all'.
@@ -62,19 +62,19 @@ class Pool:
                 others stay unseen: the 'hard' setting of open-set supervised detection.
 
         Raises:
-            ConfigError: not a count or 'all', an unknown type, or more than the pool has.
+            ConfigError: not a count or 'all', an unknown type, or more than the reserve has.
         """
         if unknown := set(defects) - set(self.free["defect"]):
             known = ", ".join(sorted(set(self.free["defect"])))
-            raise ConfigError(f"supervision.defects: {sorted(unknown)} are not in the pool, which has {known}.")
+            raise ConfigError(f"supervision.defects: {sorted(unknown)} are not in the reserve, which has {known}.")
         stock = self.free[self.free["defect"].isin(defects)] if defects else self.free
         count = len(stock)
         if anomalies != "all":
             count = check_whole_number("supervision.anomalies", anomalies, otherwise="'all'")
         if count > len(stock):
             raise ConfigError(
-                f"supervision.anomalies: {count}, but the pool has {len(stock)} beside those reserved for "
-                "validation. Lower it or raise dataset.split.pool_anomalies."
+                f"supervision.anomalies: {count}, but the reserve has {len(stock)} beside those reserved for "
+                "validation. Lower it or raise dataset.split.reserve_anomalies."
             )
         return stock[:count]
 
@@ -87,8 +87,8 @@ class Pool:
         chosen = {"same_defects": self.reserved, "other_defects": self.apart}.get(name, self.reserved[:0])
         if name.endswith("_defects") and chosen.empty:
             raise ConfigError(
-                f"validation: {name}, but the pool has no such anomalies. "
+                f"validation: {name}, but the reserve has no such anomalies. "
                 + ("Raise dataset.split.val_anomalies." if name == "same_defects" else
-                   "Name the types to keep out of test, as -S 'dataset.split.pool_defects=[TYPE]'.")
+                   "Name the types to keep out of test, as -S 'dataset.split.reserve_defects=[TYPE]'.")
             )  # fmt: skip
         return chosen

@@ -2,7 +2,7 @@
 
 The cut depends on the published split and on `dataset.split` alone, so the test set is
 the same for every model, condition and training seed. Anomalies that may contaminate
-training or be learnt from lie in the pool.
+training or be learnt from lie in the reserve.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ def assign_splits(samples: pd.DataFrame, protocol: str, split: dict[str, Any], c
         samples: rows with `sample`, `label`, `defect`, `group`, and `split` as published
             (empty where the dataset publishes none).
         protocol: official keeps the published split as it is; study cuts validation
-            normals out of training and a pool out of the test anomalies, and a test set
+            normals out of training and a reserve out of the test anomalies, and a test set
             where none is published.
         split: the dataset's block of that name in its yaml.
         category: names the random generators.
@@ -49,24 +49,24 @@ def assign_splits(samples: pd.DataFrame, protocol: str, split: dict[str, Any], c
     if not (result == "val").any():
         share = check_share("dataset.split.val_normals", split["val_normals"])
         result[units.take((result == "train") & (samples["label"] == NORMAL), share)] = "val"
-    result[_pool(samples, result, units, split)] = "pool"
+    result[_reserve(samples, result, units, split)] = "reserve"
     _check(samples, result, category)
     return result
 
 
-def _pool(samples: pd.DataFrame, result: pd.Series, units: "_Units", split: dict[str, Any]) -> pd.Index:
-    """Test images that go to the pool: set-apart defect types whole, of the other anomalies a share or a count."""
+def _reserve(samples: pd.DataFrame, result: pd.Series, units: "_Units", split: dict[str, Any]) -> pd.Index:
+    """Test images that go to the reserve: set-apart defect types whole, of the other anomalies a share or a count."""
     with_anomaly = (result == "test") & units.contain(samples["label"] == ANOMALOUS)
-    apart = with_anomaly & units.contain(samples["defect"].isin(split["pool_defects"]))
+    apart = with_anomaly & units.contain(samples["defect"].isin(split["reserve_defects"]))
     others = with_anomaly & ~apart
-    amount, stock = split["pool_anomalies"], int((others & (samples["label"] == ANOMALOUS)).sum())
+    amount, stock = split["reserve_anomalies"], int((others & (samples["label"] == ANOMALOUS)).sum())
     if isinstance(amount, int) and not isinstance(amount, bool):
         if amount and amount >= stock:
             raise ConfigError(
-                f"dataset.split.pool_anomalies: {amount}, but there are {stock} anomalies and some must stay for test."
+                f"dataset.split.reserve_anomalies: {amount}, but of {stock} anomalies some must stay for test."
             )
         amount = amount / max(stock, 1)
-    return samples.index[apart].append(units.take(others, check_share("dataset.split.pool_anomalies", amount)))
+    return samples.index[apart].append(units.take(others, check_share("dataset.split.reserve_anomalies", amount)))
 
 
 class _Units:

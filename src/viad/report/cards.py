@@ -44,10 +44,10 @@ def _dataset(path: Path) -> dict[str, Any]:
 def _model(path: Path) -> dict[str, Any]:
     block = yaml.safe_load(path.read_text(encoding="utf-8"))
     facts = [["learning type", LEARNING[block["learning_type"]]]]
-    for budget in ("small", "paper"):
-        preset = block.get(budget)
+    for name in ("small", "paper"):
+        preset = block.get(name)
         if isinstance(preset, dict):
-            facts.append([f"{budget} budget", f"{preset['epochs']} epochs, batches of {preset['batch_size']}"])
+            facts.append([f"preset {name}", f"{preset['epochs']} epochs, batches of {preset['batch_size']}"])
     if block.get("needs"):
         facts.append(["needs", block["needs"]])
     return {"name": block["name"], "title": block["name"], "facts": facts, "words": head_comment(path)}

@@ -22,12 +22,13 @@ from viad.studies.plans import attempted, datasets, plan, read_question, read_sh
 ANSWERS = 8  # that the page begins with
 COLUMNS = {  # of the page's table of experiments: column of the table of results
     "experiment": "experiment", "category": "category", "dataset": "dataset.name", "model": "model.name",
-    "learning_type": "training.learning_type", "backbone": "backbone.name", "budget": "training.budget",
+    "learning_type": "training.learning_type", "backbone": "backbone.name", "preset": "preset",
     "image_size": "image_size", "condition": "condition", "seed": "seed",
     "auroc": "image_auroc", "auroc_low": "image_auroc_low",
     "auroc_high": "image_auroc_high", "pg2": "pg2", "pg2_low": "pg2_low", "pg2_high": "pg2_high", "pb2": "pb2",
     "pb2_low": "pb2_low", "pb2_high": "pb2_high", "pixel_auroc": "pixel_auroc", "aupro": "aupro_30",
-    "false_alarm_rate": "false_alarm_rate", "miss_rate": "miss_rate", "latency_ms": "latency_p50_ms",
+    "false_positive_rate": "false_positive_rate", "false_negative_rate": "false_negative_rate",
+    "latency_ms": "latency_p50_ms",
     "train_seconds": "training.train_seconds", "memory_mb": "peak_memory_megabytes", "marks": "marks",
 }  # fmt: skip
 
@@ -129,9 +130,9 @@ def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def planned(name: str, table: pd.DataFrame) -> list[str]:
-    """The experiments of a study's small edition, and those of the paper's once one of them was run or tried."""
+    """The experiments of a study's small preset, and those of the paper preset once one of them was run or tried."""
     small, tried = _names(name, "small"), attempted(name)
-    runs = table[table["training.budget"] == "paper"]
+    runs = table[table["preset"] == "paper"]
     like = runs["dataset.name"].isin(datasets(read_study(name, "paper")))
     if not like.any() and tried <= set(small):
         return small  # composing the other would take seconds
@@ -139,8 +140,8 @@ def planned(name: str, table: pd.DataFrame) -> list[str]:
     return small + others if set(others) & (tried | set(runs["experiment"])) else small
 
 
-def _names(name: str, edition: str) -> list[str]:
-    return [one.name for one in plan(read_study(name, edition))]
+def _names(name: str, preset: str) -> list[str]:
+    return [one.name for one in plan(read_study(name, preset))]
 
 
 def _study(name: str, table: pd.DataFrame, experiments: Experiments) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Stage contaminate: the train and val rows, as training will be told them.
 
-The pool is put in one random order by the seed. Its first part is reserved for
+The reserve is put in one random order by the seed. Its first part is reserved for
 validation; of the rest, labelled anomalies are taken from the front and contamination
 from the back, so that the sets are nested (5 % lies inside 10 %) and disjoint, and no
 condition moves an image that another one uses.
@@ -15,7 +15,7 @@ from viad.artifacts.samples import ANOMALOUS, NORMAL, read_samples, write_sample
 from viad.config.numbers import check_share, check_whole_number
 from viad.config.params import one_of, read_params
 from viad.errors import ConfigError
-from viad.protocol.anomaly_reserve import Pool
+from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.seeds import generator
 
 VALIDATIONS = ("none", "normal", "same_defects", "other_defects")
@@ -24,23 +24,23 @@ VALIDATIONS = ("none", "normal", "same_defects", "other_defects")
 def main(category: str) -> None:
     """Write data/contaminated/<dataset>/<category>/samples.csv; no image is touched."""
     params = read_params(
-        "dataset.name", "dataset.natural_noise", "dataset.split.pool_defects", "dataset.split.val_anomalies",
+        "dataset.name", "dataset.doubtful_defects", "dataset.split.reserve_defects", "dataset.split.val_anomalies",
         "contamination", "supervision", "validation.name", "seed",
     )  # fmt: skip
     seed = check_whole_number("seed", params["seed"])
     samples = read_samples(Path("data/resized") / params["dataset.name"] / category)
-    pool = Pool(
-        samples[samples["split"] == "pool"],
-        natural_noise=params["dataset.natural_noise"],
-        pool_defects=params["dataset.split.pool_defects"],
+    reserve = AnomalyReserve(
+        samples[samples["split"] == "reserve"],
+        doubtful_defects=params["dataset.doubtful_defects"],
+        reserve_defects=params["dataset.split.reserve_defects"],
         val_share=check_share("dataset.split.val_anomalies", params["dataset.split.val_anomalies"]),
         rng=generator(seed, "contaminate", category),
     )
     train = samples[samples["split"] == "train"]
-    noise = pool.contamination(params["contamination"], len(train))
-    labelled = pool.labelled(**_supervision(params["supervision"]))
+    noise = reserve.contamination(params["contamination"], len(train))
+    labelled = reserve.labelled(**_supervision(params["supervision"]))
     _check_disjoint(noise, labelled)
-    validation = pool.validation(one_of("validation", params["validation.name"], VALIDATIONS))
+    validation = reserve.validation(one_of("validation", params["validation.name"], VALIDATIONS))
     normals = samples[samples["split"] == "val"]
     if normals.empty and params["validation.name"] != "none":
         raise ConfigError(
@@ -77,5 +77,5 @@ def _check_disjoint(noise: pd.DataFrame, labelled: pd.DataFrame) -> None:
     if shared:
         raise ConfigError(
             f"contamination.ratio and supervision.anomalies together want {len(noise) + len(labelled)} anomalies, "
-            f"{len(shared)} more than the pool has. Lower one of them."
+            f"{len(shared)} more than the reserve has. Lower one of them."
         )

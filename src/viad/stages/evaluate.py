@@ -39,7 +39,7 @@ def main(category: str) -> None:
 
     val_normals = scored["score"].to_numpy()[: len(val)][val["label"].to_numpy() == NORMAL]
     test = test.assign(score=scored["score"].to_numpy()[len(val) :], row=scored["row"].to_numpy()[len(val) :])
-    rate = check_share("threshold.false_alarm_rate", params["threshold"]["false_alarm_rate"])
+    rate = check_share("threshold.false_positive_rate", params["threshold"]["false_positive_rate"])
     limit = threshold(val_normals, rate)
     resamples = check_whole_number("bootstrap.resamples", params["bootstrap"]["resamples"], low=1)
     metrics = {

@@ -16,7 +16,8 @@ from viad.errors import DataError
 from viad.experiments.naming import experiment_name
 
 QUALITY = (
-    "image_auroc", "image_aupr", "image_f1max", "pg2", "pb2", "pg5", "pb5", "false_alarm_rate", "miss_rate",
+    "image_auroc", "image_aupr", "image_f1max", "pg2", "pb2", "pg5", "pb5",
+    "false_positive_rate", "false_negative_rate",
     "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30", "aupro_5", "aupimo",
     "shifted_called_anomalous", "shifted_vs_unshifted_auroc",
 )  # fmt: skip
@@ -35,7 +36,7 @@ def main() -> None:
     """Average metrics/<dataset>/ over the categories; gather their curves and galleries."""
     params = read_params(
         "dataset.name", "dataset.categories", "model.name", "backbone.name", "image_size", "shift", "color", "aspect",
-        "center_crop", "protocol", "contamination", "supervision", "validation.name", "budget", "epochs", "precision",
+        "center_crop", "protocol", "contamination", "supervision", "validation.name", "preset", "epochs", "precision",
         "seed",
     )  # fmt: skip
     categories = params["dataset.categories"]
@@ -47,12 +48,11 @@ def main() -> None:
     summary["image_auroc_worst_category"] = None if worst is None else round(worst, 6)
     write_json({name: value for name, value in summary.items() if value is not None}, Path("metrics/summary.json"))
     training = [_read(metrics / "training" / f"{category}.json") for category in categories]
-    title = _title(params | {"budget": training[0]["budget"]})
+    title = _title(params)
     with replacing(TABLE) as aside:
         aside.write_text(results_table(title, dict(zip(categories, quality, strict=True))), encoding="utf-8")
     cost = {
         "train_seconds": round(sum(t["train_seconds"] for t in training), 3),
-        "budget_used": training[0]["budget"],
         "selection": training[0]["selection"],
     }
     cost |= _means([_read(metrics / "cost" / f"{category}.json") for category in categories], COST)

@@ -11,7 +11,7 @@ from viad.artifacts.samples import read_samples
 from viad.config.numbers import check_whole_number
 from viad.config.params import read_params
 from viad.seeds import derived_seed
-from viad.training.build import build, device_for, model_spec, save_model
+from viad.training.build import build, device_for, model_spec, save_model, training_notes
 from viad.training.checkpoints import FOLDER, fingerprint
 from viad.training.fit import describe, fit
 
@@ -19,7 +19,7 @@ from viad.training.fit import describe, fit
 def main(category: str) -> None:
     """Train on data/contaminated/<dataset>/<category> and save models/<dataset>/<category>."""
     params = read_params(
-        "dataset.name", "model", "backbone", "image_size", "color", "validation", "budget", "epochs",
+        "dataset.name", "model", "backbone", "image_size", "color", "validation", "preset", "epochs",
         "accelerator", "precision", "seed",
     )  # fmt: skip
     dataset, seed = params["dataset.name"], check_whole_number("seed", params["seed"])
@@ -29,9 +29,11 @@ def main(category: str) -> None:
 
     spec = model_spec(
         params["model"], params["backbone"], image_size=size, color=params["color"],
-        budget=params["budget"], epochs=params["epochs"], on_gpu=device.type == "cuda",
+        preset=params["preset"], epochs=params["epochs"],
     )  # fmt: skip
-    print(f"train {category}: {spec.name}, budget {spec.budget}, {spec.epochs} epochs on {device.type}", flush=True)
+    print(f"train {category}: {spec.name}, preset {spec.preset}, {spec.epochs} epochs on {device.type}", flush=True)
+    for note in training_notes(params, on_gpu=device.type == "cuda"):
+        print(note, flush=True)
     train_seed = derived_seed(seed, "train", category)
     seed_everything(train_seed, workers=True, verbose=False)
     model = build(spec, params["precision"])

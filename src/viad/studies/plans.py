@@ -1,6 +1,6 @@
 """Studies: lists of experiments that answer one question, as data in conf/study/.
 
-A study has two editions, `small` (embedded datasets, a CPU) and `paper`. An edition is a list of grids; a grid
+A study has two presets, `small` (embedded datasets, a CPU) and `paper`. A preset is a list of grids; a grid
 gives overrides, as after `-S`, a value or a list of values each; the experiments are all their combinations.
 """
 
@@ -24,7 +24,7 @@ from viad.experiments.tables import CONDITIONS, lookup
 
 CONF = Path("conf/study")
 FOLDER = Path("studies")  # logs and status by study; not in git
-EDITIONS = ("small", "paper")
+PRESETS = ("small", "paper")
 # Of an experiment for each category: seconds beside its training, as measured on two cores, and what the cache grows by
 # at the default size.
 OVERHEAD, MEGABYTES = 45, 20
@@ -43,16 +43,16 @@ class Experiment:
     categories: tuple[str, ...]
 
 
-def read_study(name: str, edition: str) -> list[dict[str, Any]]:
-    """The grids of a study's edition.
+def read_study(name: str, preset: str) -> list[dict[str, Any]]:
+    """The grids of a study's preset, whose experiments train with the models' preset of that name.
 
     Raises:
-        ConfigError: there is no such study or edition.
+        ConfigError: there is no such study or preset.
     """
     study = _read(name)
-    if edition not in EDITIONS:
-        raise ConfigError(f"--edition {edition}: choose one of {', '.join(EDITIONS)}.")
-    return list(study[edition])
+    if preset not in PRESETS:
+        raise ConfigError(f"--preset {preset}: choose one of {', '.join(PRESETS)}.")
+    return [{**grid, "preset": preset} for grid in study[preset]]
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -136,7 +136,8 @@ def _listed(values: Any) -> list[Any]:
 
 def _composed_with(overrides: Sequence[str]) -> Experiment:
     """An experiment: its groups are composed, and the other values put into what they compose to."""
-    chosen = [one for one in overrides if (CONF.parent / one.partition("=")[0]).is_dir()]
+    # A group's choice and the preset decide what is composed; all else is a value in it.
+    chosen = [one for one in overrides if (key := one.partition("=")[0]) == "preset" or (CONF.parent / key).is_dir()]
     params = copy.deepcopy(_composed(str(Path.cwd()), tuple(chosen)))
     for override in overrides:
         if override not in chosen:
@@ -193,19 +194,14 @@ def estimate(experiments: Sequence[Experiment], measured: pd.DataFrame, jobs: in
     )
 
 
-LIKE = ("model.name", "dataset.name", "backbone.name")  # what runs share whose training takes about as long
+LIKE = ("model.name", "dataset.name", "backbone.name", "preset")  # what runs share whose training takes about as long
 
 
 def _train_seconds(one: Experiment, measured: pd.DataFrame) -> float | None:
-    """Mean training time of the same model on the same data under the same budget, at the same size if there is one.
-
-    `auto` is whatever the measured runs used.
-    """
+    """Mean training time of the same model on the same data with the same preset, at the same size if there is one."""
     like = measured
     for key in LIKE:
         like = like[like[key] == one.conditions.get(key)]
-    if one.conditions["budget"] != "auto":
-        like = like[like["training.budget"] == one.conditions["budget"]]
     same_size = like[like["image_size"].astype(str) == str(one.conditions["image_size"])]
     like = same_size if len(same_size) else like
     by_category = like.groupby("category")["training.train_seconds"].mean()

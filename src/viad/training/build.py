@@ -20,7 +20,7 @@ from viad.config.numbers import check_whole_number
 from viad.config.params import one_of
 from viad.errors import ConfigError
 
-BUDGETS = ("auto", "small", "paper")
+PRESETS = ("small", "paper")
 ACCELERATORS = ("auto", "cpu", "gpu")
 LEARNING_TYPES = ("one_class", "unsupervised", "supervised")
 
@@ -32,7 +32,7 @@ class ModelSpec:
     name: str
     class_path: str
     learning_type: str
-    budget: str
+    preset: str
     epochs: int
     steps: int | None  # optimiser steps after which training ends, whatever the epochs
     batch_size: int
@@ -46,22 +46,21 @@ class ModelSpec:
 
 
 def model_spec(
-    model: dict[str, Any], backbone: dict[str, Any], *, image_size: int, color: str, budget: str,
-    epochs: int | None = None, on_gpu: bool,
+    model: dict[str, Any], backbone: dict[str, Any], *, image_size: int, color: str, preset: str,
+    epochs: int | None = None,
 ) -> ModelSpec:  # fmt: skip
     """The settings that the params ask for; `epochs` takes the place of the preset's.
 
     Raises:
-        ConfigError: an unknown budget, a number of epochs that cannot be, or a stride for which the backbone names
+        ConfigError: an unknown preset, a number of epochs that cannot be, or a stride for which the backbone names
             no layer.
     """
-    one_of("budget", budget, BUDGETS)
+    one_of("preset", preset, PRESETS)
     one_of("model.learning_type", model["learning_type"], LEARNING_TYPES)
-    chosen = budget if budget != "auto" else ("paper" if on_gpu else "small")
-    preset = model[chosen]
+    chosen = model[preset]
     if epochs is not None:
-        _check_epochs(epochs, preset, model["name"])
-        preset = preset | {"epochs": epochs}
+        _check_epochs(epochs, chosen, model["name"])
+        chosen = chosen | {"epochs": epochs}
     grey = color == "gray1"
     patch = backbone.get("multiple_of", 1)
     if image_size % patch:
@@ -69,7 +68,7 @@ def model_spec(
         raise ConfigError(
             f"backbone {backbone['name']} takes multiples of {patch}: set image_size={near} or {near + patch}."
         )
-    strides = preset["strides"]
+    strides = chosen["strides"]
     missing = [stride for stride in strides if stride not in backbone["layers"]]
     if missing:
         raise ConfigError(f"backbone {backbone['name']} names no layer of stride {missing}. Add it to its yaml.")
@@ -78,11 +77,11 @@ def model_spec(
         name=model["name"],
         class_path=model["class_path"],
         learning_type=model["learning_type"],
-        budget=chosen,
-        epochs=preset["epochs"],
-        steps=preset.get("steps"),
-        batch_size=preset["batch_size"],
-        args=preset["args"],
+        preset=preset,
+        epochs=chosen["epochs"],
+        steps=chosen.get("steps"),
+        batch_size=chosen["batch_size"],
+        args=chosen["args"],
         backbone=backbone["timm_name"],
         layers=[backbone["layers"][stride] for stride in strides],
         mean=mean,
@@ -90,6 +89,26 @@ def model_spec(
         channels=1 if grey else 3,
         image_size=image_size,
     )
+
+
+def training_notes(params: dict[str, Any], *, on_gpu: bool) -> list[str]:
+    """What a user should know before a training that works, but perhaps not as expected.
+
+    Args:
+        params: with `model`, `backbone`, `image_size` and `preset`.
+        on_gpu: whether the training runs on a GPU.
+    """
+    notes, name, preset = [], params["model"]["name"], params["preset"]
+    if on_gpu and preset == "small":
+        notes.append("note: this machine has a GPU. -S preset=paper trains with the authors' settings.")
+    used = {"backbone": params["backbone"]["name"], "image_size": params["image_size"]}
+    own = {key: params["model"][preset].get(key, value) for key, value in used.items()}
+    if preset == "paper" and own != used:
+        notes.append(
+            f"note: the paper preset of {name} belongs to backbone={own['backbone']} and image_size="
+            f"{own['image_size']}; this run has backbone={used['backbone']} and image_size={used['image_size']}."
+        )
+    return notes
 
 
 def _check_epochs(epochs: Any, preset: dict[str, Any], name: str) -> None:

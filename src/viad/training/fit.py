@@ -179,6 +179,5 @@ def describe(outcome: Outcome, spec: ModelSpec) -> Mapping[str, Any]:
         "train_seconds": round(outcome.train_seconds, 3),
         "epochs": outcome.epochs,
         "selection": outcome.selection,
-        "budget": spec.budget,
         "learning_type": spec.learning_type,
     }

@@ -3,14 +3,14 @@
 Categories: `texture`, a cloth; `object`, a turned flange; `assembly`, a tray of loose
 parts. Defects: `small` (below 0.2 % of the image's area), `large` (above 3 %), `logical`
 (each part looks right, but one is missing, doubled, swapped or misplaced; object and
-assembly only) and `foreign` bodies, which lie in the pool alone.
+assembly only) and `foreign` bodies, which lie in the reserve alone.
 
-The published layout is MVTec's, with a pool beside test:
+The published layout is MVTec's, with a reserve beside test:
 
     <category>/train/good/000.png
     <category>/test/{good,<defect>}/000.png
-    <category>/pool/<defect>/000.png
-    <category>/ground_truth/{test,pool}/<defect>/000.png
+    <category>/reserve/<defect>/000.png
+    <category>/ground_truth/{test,reserve}/<defect>/000.png
 """
 
 import multiprocessing
@@ -32,7 +32,7 @@ from viad.datasets.synthetic.specimen import GOOD, PRODUCTS, Order, kinds, pictu
 from viad.errors import ConfigError, DataError
 
 FOREIGN = "foreign"
-SPLITS = ("train", "test", "pool")
+SPLITS = ("train", "test", "reserve")
 # key of dataset.source: the least and the greatest value of use. Below 96 pixels the
 # smallest defects have no pixel left.
 RANGES = {
@@ -65,7 +65,7 @@ def publish(out: Path, source: dict[str, Any]) -> None:
 
 
 def rows(raw: Path, category: str) -> Iterator[Row]:
-    """The category's images by split (train, test, pool), defect and number.
+    """The category's images by split (train, test, reserve), defect and number.
 
     Raises:
         DataError: an anomaly has no mask.
@@ -98,8 +98,8 @@ def _checked(source: dict[str, Any]) -> dict[str, int]:
 def _orders(source: dict[str, int]) -> Iterator[Order]:
     for category in PRODUCTS:
         lots = [("train", GOOD, source["train_normals"]), ("test", GOOD, source["test_normals"])]
-        lots += [(split, kind, source["anomalies"]) for split in ("test", "pool") for kind in kinds(category)]
-        lots.append(("pool", FOREIGN, source["anomalies"]))
+        lots += [(split, kind, source["anomalies"]) for split in ("test", "reserve") for kind in kinds(category)]
+        lots.append(("reserve", FOREIGN, source["anomalies"]))
         for split, kind, count in lots:
             for index in range(count):
                 yield Order(source["seed"], source["size"], category, split, kind, index)

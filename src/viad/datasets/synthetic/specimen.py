@@ -20,6 +20,7 @@ from viad.datasets.synthetic.tray import Tray
 from viad.seeds import generator
 
 GOOD, LOGICAL = "good", "logical"
+RENDERED_AS = {"reserve": "pool"}  # the split's earlier name, which the published images were rendered under
 VISIBLE = 3.0  # grey levels of 255: a smaller change drowns in the sensor's noise
 # Shares of the image's area, between which a defect's mask lies.
 AREAS = {"small": (0.0, 0.002), "large": (0.03, 1.0), "foreign": (0.0, 1.0), LOGICAL: (0.0, 1.0)}
@@ -83,7 +84,8 @@ def expose_scene(order: Order) -> tuple[Exposure, np.random.Generator]:
     Raises:
         RuntimeError: no defect of the kind's area could be drawn.
     """
-    own = generator(order.seed, "synthetic", order.category, order.split, order.kind, order.index)
+    split = RENDERED_AS.get(order.split, order.split)
+    own = generator(order.seed, "synthetic", order.category, split, order.kind, order.index)
     nature, accident, camera = own.spawn(3)
     product: Product = PRODUCTS[order.category](nature, order.size)
     light, dust = Light.draw(nature), marks(nature, order.size)

@@ -47,7 +47,7 @@ def newer(tables: Tables, scores: Scores) -> tuple[str, str]:
         f"Each detector published from {NEW} on against each older one, under the plain condition: "
         f"{found.words('are won by the newer', 'by the older')}.\n\n{shown('versus', pairs)}\n"
         f"Over all detectors that were run, whose scores are not all kept:\n\n{_by_year(averages, years)}\n"
-        f"{_budget(averages)}\n\n{_habits(crop, chosen)}\n\n"
+        f"{_preset(averages)}\n\n{_habits(crop, chosen)}\n\n"
         "**Cropping the centre** (0.875 of each side, as 224 of 256 pixels):\n\n"
         f"{shown('effects', crop)}\n**Choosing the epochs on the test set**, for each category the best of several "
         f"fixed numbers:\n\n{shown('best_on_test', chosen)}"
@@ -57,11 +57,11 @@ def newer(tables: Tables, scores: Scores) -> tuple[str, str]:
     return both(verdict(found.below, found.above, found.total), misled), text
 
 
-def _budget(averages: pd.DataFrame) -> str:
-    if not (averages["training.budget"] == "small").all():
-        return f"All ran with the {', '.join(sorted(set(averages['training.budget'])))} budget."
+def _preset(averages: pd.DataFrame) -> str:
+    if not (averages["preset"] == "small").all():
+        return f"All ran with the {', '.join(sorted(set(averages['preset'])))} preset."
     return (
-        "All ran with the small budget, few epochs on a small backbone; a detector that lives on long training loses "
+        "All ran with the small preset, few epochs on a small backbone; a detector that lives on long training loses "
         "more by that than a memory bank does, so this is evidence about detectors that a CPU can train."
     )
 
@@ -176,7 +176,7 @@ def _alarms(table: pd.DataFrame) -> str:
     """False-alarm rates by detector, category, kind and severity of shift."""
     keys = ["dataset.name", "category", "detector", "shift.name"]
     same = [column for column in held(AXES["shift"]) if column not in keys]
-    rates = with_baselines(table, "shift").groupby([*keys, *same, "shift.severity"])["false_alarm_rate"].mean()
+    rates = with_baselines(table, "shift").groupby([*keys, *same, "shift.severity"])["false_positive_rate"].mean()
     wide = rates.unstack("shift.severity") if len(rates) else pd.DataFrame()
     if wide.shape[1] < 2:
         return "*Not run yet.*\n"

@@ -51,12 +51,12 @@ DATA = {
 
 def _head(table: pd.DataFrame) -> str:
     data = [said for name in sorted(set(table["dataset.name"])) if (said := DATA.get(name, name))]
-    budgets = sorted({f"the {budget} budget" for budget in table["training.budget"]})
+    presets = sorted({f"the preset {preset}" for preset in table["preset"]})
     backbones = sorted(set(table["backbone.name"]))
     unlike = "They are not the paper's experiments: other data, fewer detectors, shorter training. "
-    how = f"{_listed(budgets)} and {_listed(backbones)} as backbone"
+    how = f"{_listed(presets)} and {_listed(backbones)} as backbone"
     return HEAD.format(
-        data=_listed(data), how=how, unlike="" if "the paper budget" in budgets else unlike,
+        data=_listed(data), how=how, unlike="" if "the preset paper" in presets else unlike,
         holds=HOLDS, partly=PARTLY, not_seen=NOT_SEEN,
     )  # fmt: skip
 

@@ -110,8 +110,8 @@ const Columns = (() => {
         "PB2",
         "Presorted bad: share of defective parts rejected unseen, rejecting 2 % of the good ones",
       ),
-      lower("false_alarm_rate", "false alarms", "Share of good test images above the threshold", 3),
-      lower("miss_rate", "misses", "Share of defective test images not above the threshold", 3),
+      lower("false_positive_rate", "false alarms", "Share of good test images above the threshold", 3),
+      lower("false_negative_rate", "misses", "Share of defective test images not above the threshold", 3),
       ...GROUPS.pixels(),
       ...GROUPS.cost(),
       ...(narrow ? [model] : []),
@@ -124,7 +124,7 @@ const Columns = (() => {
   function csv(rows) {
     const names = ["experiment", "category", "model", ...fields("settings")];
     names.push(...INTERVALS.flatMap((field) => [field, `${field}_low`, `${field}_high`]));
-    names.push("false_alarm_rate", "miss_rate", ...fields("pixels"), ...fields("cost"), "marks");
+    names.push("false_positive_rate", "false_negative_rate", ...fields("pixels"), ...fields("cost"), "marks");
     const cell = (value) => {
       const text = missing(value) ? "" : Array.isArray(value) ? value.join(" ") : String(value);
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

@@ -3,7 +3,7 @@
 
 const Difference = (() => {
   const METRICS = { auroc: "AUROC", pg2: "PG2", pb2: "PB2" };
-  const HELD = { backbone: "backbone", budget: "budget", image_size: "input size", condition: "condition", seed: "seed" };
+  const HELD = { backbone: "backbone", preset: "preset", image_size: "input size", condition: "condition", seed: "seed" };
   const LEAST = 3; // spokes that make a radar
   const chosen = { a: null, b: null, form: "bars" };
   let figure, boxB, said, marks;

@@ -1,0 +1,45 @@
+"""Experiments of earlier versions, read under the names that parameters and metrics have now.
+
+DVC keeps an experiment's params and metrics as they were written. In version 0.1 a
+`budget` chose the training settings, by the machine if it was `auto`, and the anomaly reserve was called the pool.
+"""
+
+from typing import Any
+
+RENAMED_KEYS = {
+    "pool_anomalies": "reserve_anomalies", "pool_defects": "reserve_defects", "natural_noise": "doubtful_defects",
+    "false_alarm_rate": "false_positive_rate", "miss_rate": "false_negative_rate",
+    "miss_rate_by_defect": "false_negative_rate_by_defect",
+}  # fmt: skip
+SOURCES = {"pool": "reserve"}  # of contamination
+
+
+def rename_keys(values: Any) -> Any:
+    """Params or metrics with today's keys, at any depth."""
+    if isinstance(values, dict):
+        return {RENAMED_KEYS.get(key, key): rename_keys(value) for key, value in values.items()}
+    return [rename_keys(value) for value in values] if isinstance(values, list) else values
+
+
+def rename_overrides(text: str) -> str:
+    """A list of KEY=VALUE with today's keys."""
+    for old, new in RENAMED_KEYS.items():
+        text = text.replace(f".{old}=", f".{new}=")
+    return text
+
+
+def translate_params(params: dict[str, Any], used_budget: str | None) -> dict[str, Any]:
+    """The params of an experiment as this version would have written them.
+
+    Args:
+        params: as written.
+        used_budget: the budget that training recorded; None if it recorded none.
+    """
+    params = rename_keys(params)
+    if "budget" in params:
+        budget = params.pop("budget")
+        params["preset"] = used_budget or ("small" if budget == "auto" else budget)
+    contamination = params.get("contamination")
+    if isinstance(contamination, dict) and contamination.get("source") in SOURCES:
+        params["contamination"] = contamination | {"source": SOURCES[contamination["source"]]}
+    return dict(params)
