@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import miniatures
+from conf_files import read_conf
 from viad.artifacts.samples import read_samples
 from viad.datasets import archives
 from viad.errors import ConfigError, DataError
@@ -39,7 +40,7 @@ class Workspace:
     def __init__(self, name):
         self.name = name
         self.category, self.build = PUBLISHED[name]
-        self.dataset = yaml.safe_load((ROOT / f"conf/dataset/{name}.yaml").read_text())
+        self.dataset = read_conf(f"dataset/{name}")
         self.tree = miniatures.Tree()
         expected = self.build(self.tree)
         self.change(categories=[self.category], counts={self.category: expected})
