@@ -62,7 +62,7 @@ def test_make_targets_exist(command):
     subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
 
 
-def _shrink(project):
+def shrink(project):
     """Smaller defaults in conf/, so that the commands themselves stay as written."""
     changes = {
         "config.yaml": [
@@ -93,7 +93,7 @@ def _shrink(project):
 def test_commands_run_as_written(new_project, whole, monkeypatch):
     """Unless the test is whole, experiments that differ in a value are composed only, and one of those queued runs."""
     project = new_project()
-    _shrink(project)
+    shrink(project)
     project.run("dvc", "repro")
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "default run")
