@@ -30,6 +30,7 @@ from viad.config.numbers import check_whole_number
 from viad.datasets import Row
 from viad.datasets.synthetic.specimen import GOOD, PRODUCTS, Order, kinds, picture
 from viad.errors import ConfigError, DataError
+from viad.processes.parent import end_with
 
 FOREIGN = "foreign"
 SPLITS = ("train", "test", "reserve")
@@ -55,8 +56,8 @@ def publish(out: Path, source: dict[str, Any]) -> None:
     workers = ProcessPoolExecutor(
         max_workers=min(os.cpu_count() or 1, len(orders)),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=cv2.setNumThreads,  # a process a core is enough
-        initargs=(1,),
+        initializer=_prepare_worker,
+        initargs=(os.getpid(),),
     )
     with workers as pool:
         done = pool.map(partial(_draw, out), orders, chunksize=4)
@@ -103,6 +104,11 @@ def _orders(source: dict[str, int]) -> Iterator[Order]:
         for split, kind, count in lots:
             for index in range(count):
                 yield Order(source["seed"], source["size"], category, split, kind, index)
+
+
+def _prepare_worker(parent: int) -> None:
+    end_with(parent)
+    cv2.setNumThreads(1)  # a process a core is enough
 
 
 def _draw(out: Path, order: Order) -> None:
