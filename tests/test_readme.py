@@ -65,10 +65,8 @@ def test_make_targets_exist(command):
 def shrink(project):
     """Smaller defaults in conf/, so that the commands themselves stay as written."""
     changes = {
-        "config.yaml": [
-            ("image_size: ${oc.select:model.${preset}.image_size,256}", "image_size: 64"),
-            ("backbone: of_preset", "backbone: random"),
-        ],
+        "config.yaml": [("model.${preset}.image_size,256}", "model.${preset}.image_size,64}")],
+        "backbone/of_preset.yaml": [("backbone,efficientnet_lite0}}", "backbone,random}}")],
         "dataset/elpv.yaml": [("categories: [mono, poly]", "categories: [mono]")],
         "dataset/synthetic.yaml": [
             ("categories: [texture, object, assembly]", "categories: [assembly]"), ("size: 512", "size: 128"),
