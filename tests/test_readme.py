@@ -33,7 +33,7 @@ def test_the_first_screen_has_commands_table_and_picture():
 
 
 def test_generated_parts_are_current():
-    from viad.protocol.shifts import severity_table
+    from viad.documentation.shift_table import severity_table
 
     assert read_committed("metrics/results.md") in README, "run `viad docs`"
     assert severity_table() in (ROOT / "docs/shifts.md").read_text(encoding="utf-8"), "run `viad docs`"
@@ -62,13 +62,11 @@ def test_make_targets_exist(command):
     subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
 
 
-def _shrink(project):
+def shrink(project):
     """Smaller defaults in conf/, so that the commands themselves stay as written."""
     changes = {
-        "config.yaml": [
-            ("image_size: ${oc.select:model.${preset}.image_size,256}", "image_size: 64"),
-            ("backbone: of_preset", "backbone: random"),
-        ],
+        "config.yaml": [("model.${preset}.image_size,256}", "model.${preset}.image_size,64}")],
+        "backbone/of_preset.yaml": [("backbone,efficientnet_lite0}}", "backbone,random}}")],
         "dataset/elpv.yaml": [("categories: [mono, poly]", "categories: [mono]")],
         "dataset/synthetic.yaml": [
             ("categories: [texture, object, assembly]", "categories: [assembly]"), ("size: 512", "size: 128"),
@@ -93,7 +91,7 @@ def _shrink(project):
 def test_commands_run_as_written(new_project, whole, monkeypatch):
     """Unless the test is whole, experiments that differ in a value are composed only, and one of those queued runs."""
     project = new_project()
-    _shrink(project)
+    shrink(project)
     project.run("dvc", "repro")
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "default run")

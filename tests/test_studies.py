@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from conf_files import read_conf
 from viad.errors import ConfigError
 from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.protocol.splits import assign_splits
@@ -61,7 +62,7 @@ def test_the_anomalies_that_a_study_wants_are_there(name, preset, monkeypatch):
         ratios = _listed(grid.get("contamination.ratio", 0))
         labels = [number for number in _listed(grid.get("supervision.anomalies", 0)) if number != "all"]
         for dataset in _listed(grid.get("dataset", "elpv")):
-            conf = yaml.safe_load((ROOT / f"conf/dataset/{dataset}.yaml").read_text())
+            conf = read_conf(f"dataset/{dataset}")
             for category, counts in (conf["counts"] or {}).items():
                 published = counts[0] if isinstance(counts, list) else counts  # the smallest archive there is
                 samples = _rows(published, conf["doubtful_defects"])

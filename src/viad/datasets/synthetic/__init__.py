@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from viad.artifacts.images import write_image
 from viad.artifacts.samples import ANOMALOUS, NORMAL
+from viad.config.numbers import check_whole_number
 from viad.datasets import Row
 from viad.datasets.synthetic.specimen import GOOD, PRODUCTS, Order, kinds, picture
 from viad.errors import ConfigError, DataError
@@ -91,9 +92,7 @@ def _checked(source: dict[str, Any]) -> dict[str, int]:
         problem = "missing" if key in RANGES else "not known"
         raise ConfigError(f"dataset.source.{key}: {problem}. The keys are {', '.join(RANGES)}.")
     for key, (least, greatest) in RANGES.items():
-        value = source[key]
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= greatest:
-            raise ConfigError(f"dataset.source.{key}: {value!r} is not a whole number from {least} to {greatest}.")
+        check_whole_number(f"dataset.source.{key}", source[key], low=least, high=greatest)
     return source
 
 
