@@ -232,18 +232,17 @@ def test_a_study_that_is_killed_goes_on(project):
 def test_a_planned_name_is_that_of_the_run(monkeypatch, tmp_path):
     """What `plan` makes of overrides is what the composed params are called."""
     from viad.config.composition import compose_params
+    from viad.experiments.conditions import read_conditions
     from viad.experiments.naming import experiment_name
-    from viad.experiments.tables import CONDITIONS, lookup
 
     monkeypatch.chdir(ROOT)
     grid = {
         "dataset": "synthetic", "model": "devnet", "shift": "noise", "shift.severity": 3, "epochs": 4,
         "supervision.anomalies": 10, "supervision.defects": "[large]", "contamination.ratio": 0.1, "center_crop": 0.875,
-        "threshold.false_positive_rate": 0.1,
+        "threshold.false_positive_rate": 0.1, "model.small.batch_size": 3,
     }  # fmt: skip
     (planned,) = plan([grid])
     compose_params(planned.overrides, tmp_path / "params.yaml")
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    flat = {key: lookup(params, key) for key in CONDITIONS} | {"settings": "threshold.false_positive_rate=0.1"}
-    assert "false_positive_rate_0.1" in planned.name
-    assert planned.name == experiment_name({key: value for key, value in flat.items() if value is not None})
+    assert "-fpr0.1-model.small.batch_size_3-" in planned.name
+    assert planned.name == experiment_name(read_conditions(params, "model.small.batch_size=3"))

@@ -1,8 +1,9 @@
 """Experiments with DVC's random names get ones that say what they are."""
 
 from viad.experiments.naming import RANDOM
+from viad.experiments.overrides import CommittedConf
 from viad.experiments.revisions import Revision
-from viad.experiments.tables import described
+from viad.experiments.tables import described, start_of
 
 
 def rename_all() -> dict[str, str]:
@@ -16,8 +17,10 @@ def rename_all() -> dict[str, str]:
     with Repo() as repo:
         there = [one for listed in repo.experiments.ls(all_commits=True).values() for one in listed]
         taken = {name for name, _ in there}
-        for old, revision in there:
-            if not RANDOM.fullmatch(old) or (row := described(Revision(repo, revision))) is None:
+        conf = CommittedConf(Revision(repo, "HEAD").yaml)
+        for old, revision in sorted(there, key=lambda one: repo.scm.resolve_commit(one[1]).commit_time):
+            row = described(Revision(repo, revision), start_of(repo, revision).yaml, conf)
+            if not RANDOM.fullmatch(old) or row is None:
                 continue
             new = _free(row["experiment"], taken)
             repo.experiments.rename(new_name=new, exp_name=old)
