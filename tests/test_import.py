@@ -163,6 +163,10 @@ def test_a_layout_is_understood_and_gives_a_dataset_that_trains(workspace, layou
             key = (category, row.split or "", row.defect)
             found[key] = found.get(key, 0) + 1
     assert found == expected
+    few = sum(count for (_, _, defect), count in found.items() if defect) < 10
+    given = any(split == "reserve" for _, split, _ in found)
+    assert dataset["defaults"] == [{"split": "half_reserve"}, "_self_"]
+    assert dataset.get("split") == ({"reserve_anomalies": 0} if few or given else None)
     assert sum(len(row.masks) for c in dataset["categories"] for row in _rows(dataset, c)) == masks
     for count in expected.values():
         assert str(count) in told

@@ -38,6 +38,8 @@ def test_each_change_is_said(tmp_path, monkeypatch):
     )
     conditions = ("image_size=128", "threshold.false_positive_rate=0.1", "accelerator=cpu")
     assert find_overrides(_composed(tmp_path, *changes, *conditions), _read) == ", ".join(changes)
+    own = ("dataset=kolektor_sdd2", "dataset.split.reserve_anomalies=0.1")  # whose yaml changes that of its base
+    assert find_overrides(_composed(tmp_path, *own), _read) == own[1]
     stops = ("validation.patience=9",)
     assert find_overrides(_composed(tmp_path, "validation=normal", *stops), _read) == stops[0]
 
@@ -102,3 +104,10 @@ def test_a_yaml_that_is_committed_later_is_what_its_variants_are_compared_with()
 def test_an_uncommitted_edit_is_said():
     edited = _started(("conf/model/new.yaml", _params(3)["model"]))
     assert _found(CommittedConf(edited), edited, 4) == "model.small.args.k=4"
+
+
+def test_a_base_that_is_newer_than_the_experiment_is_read_in_the_present_commit():
+    block = {"defaults": [{"split": "half"}, "_self_"], "name": "elpv"}
+    present = _started(("conf/dataset/elpv.yaml", block), ("conf/dataset/split/half.yaml", {"seed": 1}))
+    params = {"dataset": {"name": "elpv", "split": {"seed": 1}}, "seed": 1}
+    assert find_overrides(params, CommittedConf(present).reader(_started(), params)) == ""

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from viad.config.composition import read_defaults
+from viad.config.conf_files import read_defaults
 
 PROJECT = Path(__file__).parents[3]
 

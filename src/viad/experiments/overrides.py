@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from viad.config.conf_files import read_option
 from viad.experiments.conditions import KEYS, is_excluded
 
+CONFIG = "conf/config.yaml"
 GROUPS = ("dataset", "model", "backbone", "shift", "validation")  # whose blocks have a file of their own in conf/
 ReadYaml = Callable[[str], Any]  # the content of a yaml by path; None where there is none
 
@@ -24,12 +26,12 @@ def find_overrides(params: Mapping[str, Any], read: ReadYaml) -> str:
         params: of the experiment.
         read: of its conf/.
     """
-    config = read("conf/config.yaml")
+    config = read(CONFIG)
     if config is None:
         return ""
-    blocks = {group: read(block_path(group, params)) for group in GROUPS}
-    committed = dict(_flatten(config | {group: block for group, block in blocks.items() if block is not None}))
-    unknown = tuple(f"{group}." for group, block in blocks.items() if block is None)
+    blocks = {group: read_option(block_path(group, params), read) for group in GROUPS}
+    committed = dict(_flatten(config | {group: block for group, block in blocks.items() if block}))
+    unknown = tuple(f"{group}." for group, block in blocks.items() if not block)
     written = dict(_flatten(params))
     found = [f"{key}={value}" for key, value in written.items() if _differs(key, value, committed)]
     found += [f"~{key}" for key in committed if key != "defaults" and not _is_written(key, written)]
@@ -85,7 +87,7 @@ class CommittedConf:
 
         def read(path: str) -> Any:
             found = start(path)
-            if found is None and path in used:
+            if found is None and path != CONFIG:
                 found = self.present(path)
             return self._first.setdefault(path, used[path]) if found is None and path in used else found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from viad.artifacts.dvc_adapter import Repository
 from viad.experiments import conditions
 from viad.experiments.conditions import as_cell, lookup, read_conditions
 from viad.experiments.earlier_versions import rename_keys, translate_params
@@ -83,16 +84,13 @@ def from_dvc() -> Experiments:
 
     A later run of an experiment takes the place of an earlier one with the same conditions.
     """
-    from dvc.repo import Repo
-
     found: dict[tuple[str, str], dict[str, Any]] = {}
     scores: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
     when: dict[str, str] = {}
-    with Repo() as repo:
-        listed = repo.experiments.ls(all_commits=True)
-        revisions = ["HEAD", *(sha for experiments in listed.values() for _, sha in experiments)]
+    with Repository() as repo:
+        revisions = ["HEAD", *(sha for _, sha in repo.list_experiments())]
         conf = CommittedConf(Revision(repo, "HEAD").yaml)
-        for revision in sorted(revisions, key=lambda revision: repo.scm.resolve_commit(revision).commit_time):
+        for revision in sorted(revisions, key=lambda revision: repo.read_commit(revision).time):
             files = Revision(repo, revision)
             if revision == "HEAD" and not _reproduced(files):
                 continue
@@ -122,9 +120,9 @@ def _reproduced(files: Revision) -> bool:
     return True
 
 
-def start_of(repo: Any, revision: str) -> Revision:
+def start_of(repo: Repository, revision: str) -> Revision:
     """The commit that an experiment started from."""
-    return Revision(repo, repo.scm.resolve_commit(revision).parents[0])
+    return Revision(repo, repo.read_commit(revision).parents[0])
 
 
 def described(files: Revision, start: ReadYaml, conf: CommittedConf) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import pandas as pd
 from viad.artifacts.atomic import replacing
 from viad.artifacts.provenance import write_json
 from viad.artifacts.run_table import TABLE, results_table
-from viad.config.composition import read_conf
+from viad.config.conf_files import read_yaml
 from viad.config.params import read_all_params
 from viad.errors import DataError
 from viad.experiments.conditions import read_conditions
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _title(params: dict[str, Any]) -> str:
-    values = read_conditions(params, find_overrides(params, read_conf))
+    values = read_conditions(params, find_overrides(params, read_yaml))
     return (
         f"{experiment_name(values)}: {values['model.name']} on {values['dataset.name']} at {values['image_size']} px, "
         f"backbone {values['backbone.name']} (95 % intervals in brackets)"

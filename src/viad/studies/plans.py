@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from viad.config.composition import compose_params, head_comment, read_conf
+from viad.config.composition import compose_params, head_comment
+from viad.config.conf_files import read_yaml
 from viad.errors import ConfigError
 from viad.experiments.conditions import lookup, read_conditions
 from viad.experiments.naming import experiment_name
@@ -143,7 +144,7 @@ def _composed_with(overrides: Sequence[str]) -> Experiment:
         if override not in chosen:
             _put(params, override)
     # The files here are the committed ones: a study refuses to run beside uncommitted changes.
-    conditions = read_conditions(params, find_overrides(params, partial(_read_conf, str(Path.cwd()))))
+    conditions = read_conditions(params, find_overrides(params, partial(_read_yaml, str(Path.cwd()))))
     categories = tuple(lookup(params, "dataset.categories"))
     return Experiment(experiment_name(conditions), tuple(overrides), conditions, categories)
 
@@ -159,9 +160,9 @@ def _put(params: dict[str, Any], override: str) -> None:
 
 
 @cache
-def _read_conf(root: str, path: str) -> Any:
+def _read_yaml(root: str, path: str) -> Any:
     del root  # conf/ is that of the working folder, so it is part of the key
-    return read_conf(path)
+    return read_yaml(path)
 
 
 @cache  # composing takes Hydra a tenth of a second or more, and the experiments of a study share their groups
