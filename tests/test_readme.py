@@ -66,7 +66,7 @@ def _shrink(project):
     """Smaller defaults in conf/, so that the commands themselves stay as written."""
     changes = {
         "config.yaml": [
-            ("image_size: ${oc.select:model.${preset}.image_size,256}", "image_size: 64"),
+            ("image_size: ${of_preset:image_size,256}", "image_size: 64"),
             ("backbone: of_preset", "backbone: random"),
         ],
         "dataset/elpv.yaml": [("categories: [mono, poly]", "categories: [mono]")],

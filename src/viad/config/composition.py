@@ -17,7 +17,7 @@ def compose_params(overrides: Sequence[str], out: Path = PARAMS_FILE) -> None:
     """
     conf = Path("conf").resolve()
     # Hydra looks for plugins once in a process; this process may compose another checkout's conf/ next.
-    runpy.run_path(str(conf / "hydra_plugins/group_option.py"))
+    runpy.run_path(str(conf / "hydra_plugins/resolvers.py"))
     compose_config(conf, overrides, out)
 
 

@@ -40,7 +40,7 @@ def read_defaults(conf: Path) -> dict[str, Any]:
         return dict(yaml.safe_load((conf / f"{name}.yaml").read_text(encoding="utf-8")))
 
     try:
-        runpy.run_path(str(conf / "hydra_plugins/group_option.py"))
+        runpy.run_path(str(conf / "hydra_plugins/resolvers.py"))
         config = load("config")
         choices = [pair for one in config.pop("defaults") if one != "_self_" for pair in one.items()]
         for group, option in choices:
