@@ -11,7 +11,7 @@ import pytest
 from made import Made
 from viad.comparison.conditions import AXES
 from viad.comparison.curves import curves
-from viad.comparison.writing import TITLES, marked
+from viad.comparison.writing import TITLES, with_caveats
 from viad.documentation.findings.age import first_year
 from viad.documentation.findings.claims import CLAIMS
 from viad.documentation.findings.evidence import HOLDS, NOT_RUN, NOT_SEEN, PARTLY, Count, count, verdict
@@ -153,7 +153,7 @@ def test_years_are_those_of_the_papers(monkeypatch):
 
 def _curves(made, axis):
     experiments = made.experiments()
-    return curves(marked(experiments), experiments.scores, axis)
+    return curves(with_caveats(experiments), experiments.scores, axis)
 
 
 def test_a_curve_has_its_values_in_order_and_the_plain_run_as_its_start():

@@ -10,7 +10,7 @@ import pytest
 
 import many_experiments
 from composed import default_params, default_params_text
-from viad.comparison.practice import MARKS
+from viad.comparison.caveats import CAVEATS
 from viad.experiments import committed_results
 from viad.report.contents import contents, planned
 from viad.report.page import KEYS, write_page
@@ -54,7 +54,7 @@ def test_every_experiment_is_a_row_with_its_condition_and_marks(made):
     row = next(row for row in page["experiments"] if row["experiment"] == "padim-elpv-256-brightness3-s3341")
     assert row["condition"] == "brightness 3"
     assert row["auroc_low"] < row["auroc"] < row["auroc_high"]
-    assert set(row["marks"]) <= set(MARKS) == set(page["marks"])
+    assert set(row["caveats"]) <= set(CAVEATS) == set(page["caveats"])
     supervised = next(row for row in page["experiments"] if row["experiment"].startswith("devnet-elpv-256-labels10"))
     assert supervised["condition"] == "10 labels"
 

@@ -20,6 +20,16 @@ def read_params(*keys: str) -> dict[str, Any]:
     Raises:
         ConfigError: params.yaml is missing, is not a table or lacks a key.
     """
+    params = read_all_params()
+    return {key: _lookup(params, key) for key in keys}
+
+
+def read_all_params() -> dict[str, Any]:
+    """All of params.yaml, as nested tables: for a stage that declares the whole file.
+
+    Raises:
+        ConfigError: params.yaml is missing or is no valid YAML.
+    """
     try:
         params = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -29,7 +39,7 @@ def read_params(*keys: str) -> dict[str, Any]:
             f"{PARAMS_FILE} is missing from {Path.cwd()}. Run stages from the repository's root; "
             "`make params` composes the file from conf/."
         ) from error
-    return {key: _lookup(params, key) for key in keys}
+    return params if isinstance(params, dict) else {}
 
 
 def one_of(key: str, value: Any, allowed: Collection[Any]) -> Any:

@@ -61,6 +61,7 @@ def refresh() -> None:
     Raises:
         ConfigError: the default run is not committed.
     """
+    from viad.documentation.condition_table import conditions_table, excluded_table
     from viad.documentation.dataset_tables import counts_table, datasets_table, results_table
     from viad.documentation.model_tables import contamination_table, models_table, supervision_table
     from viad.documentation.published import FILE as PUBLISHED
@@ -70,6 +71,7 @@ def refresh() -> None:
 
     experiments = kept().table
     _fill(Path("README.md"), read_default_results())
+    _fill(Path("docs/conditions.md"), conditions_table(), excluded_table())
     _fill(Path("docs/shifts.md"), severity_table())
     tables = (models_table(experiments), supervision_table(experiments), contamination_table(experiments))
     _fill(Path("docs/models.md"), *tables)

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from viad.artifacts.dvc_adapter import Repository
-from viad.comparison.conditions import AXES, PLAIN
+from viad.comparison.caveats import CAVEATS
+from viad.comparison.conditions import AXES, BASELINE
 from viad.comparison.curves import curves
-from viad.comparison.practice import MARKS
 from viad.comparison.writing import compare, readable, shown, where
 from viad.documentation.published import published_rows
 from viad.experiments.tables import Experiments
@@ -29,7 +29,7 @@ COLUMNS = {  # of the page's table of experiments: column of the table of result
     "pb2_low": "pb2_low", "pb2_high": "pb2_high", "pixel_auroc": "pixel_auroc", "aupro": "aupro_30",
     "false_positive_rate": "false_positive_rate", "false_negative_rate": "false_negative_rate",
     "latency_ms": "latency_p50_ms",
-    "train_seconds": "training.train_seconds", "memory_mb": "peak_memory_megabytes", "marks": "marks",
+    "train_seconds": "training.train_seconds", "memory_mb": "peak_memory_megabytes", "caveats": "caveats",
 }  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> 
             for row in tables["recommendations"].head(ANSWERS).to_dict("records")
         ],
         "experiments": _experiments(table),
-        "marks": {name: asdict(mark) for name, mark in MARKS.items()},
+        "caveats": {name: asdict(caveat) for name, caveat in CAVEATS.items()},
         "models": {"metric": "AUROC", **_table(readable("means", tables["means"]))},
         "ranks": _ranks(tables["ranks"]),
         "pareto": _pareto(tables["pareto"]),
@@ -75,7 +75,7 @@ def _experiments(table: pd.DataFrame) -> list[dict[str, Any]]:
         learning_type=rows["learning_type"].astype(str).str.replace("_", "-"),
         image_size=pd.to_numeric(rows["image_size"]),
         condition=[
-            condition if labels == "0" else f"{condition}, {labels} labels".removeprefix("plain, ")
+            condition if labels == "0" else f"{condition}, {labels} labels".removeprefix(f"{BASELINE}, ")
             for condition, labels in zip(table["condition"], table["labels"], strict=True)
         ],
     )
@@ -90,7 +90,7 @@ def _table(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _ranks(ranks: pd.DataFrame) -> dict[str, Any]:
     if ranks.empty:
-        none = "Ranks need three detectors on two test sets under the plain condition."
+        none = "Ranks need three detectors on two test sets under the baseline."
         return {"blocks": 0, "p": None, "critical_difference": None, "models": [], "words": none, "figure": None}
     first = ranks.iloc[0]
     sets = str(first["test_sets"]).split(", ")
@@ -119,13 +119,13 @@ def _pareto(fronts: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = differences[differences["condition"] == PLAIN]
+    rows = differences[differences["condition"] == BASELINE]
     return [
         {
             "title": f"{row['better']} − {row['worse']} on {where(row)}", "a": row["better"], "b": row["worse"],
             "category": row["categories"], "difference": row["difference"], "low": row["low"], "high": row["high"],
         }
-        for row in plain.to_dict("records")
+        for row in rows.to_dict("records")
     ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ KEYS = (
     "made",
     "answers",
     "experiments",
-    "marks",
+    "caveats",
     "models",
     "ranks",
     "pareto",

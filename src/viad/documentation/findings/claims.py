@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from viad.artifacts import markdown
 from viad.comparison.conditions import AXES, held
 from viad.comparison.curves import curves
-from viad.comparison.tables import Scores, plain_runs, versus, with_baselines
+from viad.comparison.tables import Scores, baseline_runs, versus, with_baselines
 from viad.documentation.findings.age import first_year
 from viad.documentation.findings.evidence import both, count, mean_words, of, shown, verdict
 from viad.documentation.findings.exposures import ALL, SOME, exposures_table, unseen_above_seen
@@ -35,10 +35,10 @@ class Claim:
 
 def newer(tables: Tables, scores: Scores) -> tuple[str, str]:
     """Newer detectors against older ones; what bad habits would have added."""
-    averages = plain_runs(tables["means"])
+    averages = baseline_runs(tables["means"])
     averages = averages[~averages["detector"].astype(str).str.endswith(("label)", "labels)"))]
     years = {name: year for name in averages["detector"] if (year := first_year(name)) is not None}
-    runs = plain_runs(tables["experiments"])
+    runs = baseline_runs(tables["experiments"])
     recent = [name for name, year in years.items() if year >= NEW]
     pairs = versus(runs, scores, recent, [name for name in years if name not in recent])
     found = count(pairs)

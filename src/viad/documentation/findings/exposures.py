@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from viad.artifacts import markdown
 from viad.artifacts.samples import NORMAL
 from viad.comparison.statistics import interval, resampled, wins
-from viad.comparison.tables import RESAMPLES, Scores, plain_runs
+from viad.comparison.tables import RESAMPLES, Scores, baseline_runs
 
 SOME, ALL = "mtd_exposures", "mtd"  # what training has seen of the exposures
 LEAST = 10  # normal tiles of an exposure that count
@@ -26,7 +26,7 @@ def unseen_above_seen(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     Returns:
         a row a detector that ran both ways: the two shares, and their difference with its 95 % interval.
     """
-    runs = plain_runs(table[table["dataset.name"].isin([SOME, ALL])])
+    runs = baseline_runs(table[table["dataset.name"].isin([SOME, ALL])])
     rows = []
     for detector, group in runs.groupby("detector"):
         found = {}

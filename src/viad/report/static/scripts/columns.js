@@ -63,7 +63,7 @@ const Columns = (() => {
           "div",
           {},
           el("span", { class: "name" }, cell.getValue()),
-          cell.getData().marks.length ? el("span", { class: "badges" }, cell.getData().marks.map(Hints.badge)) : null,
+          cell.getData().caveats.length ? el("span", { class: "badges" }, cell.getData().caveats.map(Hints.badge)) : null,
         ),
     });
 
@@ -124,7 +124,7 @@ const Columns = (() => {
   function csv(rows) {
     const names = ["experiment", "category", "model", ...fields("settings")];
     names.push(...INTERVALS.flatMap((field) => [field, `${field}_low`, `${field}_high`]));
-    names.push("false_positive_rate", "false_negative_rate", ...fields("pixels"), ...fields("cost"), "marks");
+    names.push("false_positive_rate", "false_negative_rate", ...fields("pixels"), ...fields("cost"), "caveats");
     const cell = (value) => {
       const text = missing(value) ? "" : Array.isArray(value) ? value.join(" ") : String(value);
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
