@@ -1,19 +1,19 @@
-# The front door. `make run` does everything from nothing; the other targets need what it installs.
+# `make run` installs the environment and runs the default pipeline. The other targets install it if needed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Stages run `python`: put the environment's first on the path.
+# Stages run `python`: the environment's must be first on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: run install test lint bench params
+.PHONY: run install test lint bench compose
 .DEFAULT_GOAL := run
 
-run: install  ## the default run, on real images, and its table of results
+run: install  ## run the default pipeline on real images and print its results
 	dvc repro
 	@viad results
 
-install: $(VENV)/.installed  ## the environment, as pinned in requirements.lock
+install: $(VENV)/.installed  ## create the environment that requirements.lock pins
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 13), "Python 3.11 or 3.12 is needed"'
@@ -22,7 +22,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-test: install  ## unit tests, then tests that run the real dvc commands in temporary clones
+test: install  ## run unit tests, and tests that run the real dvc commands in temporary clones
 	$(BIN)/pytest
 
 lint: install
@@ -30,11 +30,11 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install  ## PatchCore against anomalib; MSFlow's cached features, resizing and starting up against doing without
+bench: install  ## time PatchCore against anomalib's, feature caching, resizing and start-up
 	$(BIN)/python bench/patchcore.py
 	$(BIN)/python bench/msflow.py
 	$(BIN)/python bench/resize.py
 	$(BIN)/python bench/startup.py
 
-params: install  ## conf/ composed into params.yaml
-	viad params
+compose: install  ## compose conf/ into params.yaml
+	viad compose

@@ -24,7 +24,7 @@ def _compose(tmp_path, *overrides):
 
 def test_committed_params_are_what_conf_composes_to(tmp_path):
     _compose(tmp_path)
-    assert (tmp_path / "params.yaml").read_text() == Path("params.yaml").read_text(), "run `make params`"
+    assert (tmp_path / "params.yaml").read_text() == Path("params.yaml").read_text(), "run `make compose`"
 
 
 @pytest.mark.parametrize(

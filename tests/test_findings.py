@@ -225,7 +225,7 @@ def test_the_docs_are_made_from_what_is_kept(monkeypatch, tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     write_findings(committed_results.kept())
-    assert FILE.read_text() == (ROOT / FILE).read_text(), "run `viad findings`"
+    assert FILE.read_text() == (ROOT / FILE).read_text(), "run `viad docs`"
 
 
 def test_the_presets_epochs_stand_among_the_other_numbers():

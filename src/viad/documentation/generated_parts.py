@@ -1,4 +1,4 @@
-"""The generated parts of README.md and docs/, made anew from this workspace's results and the kept experiments."""
+"""The generated parts of README.md and docs/, from this workspace's results and the committed experiments."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ def read_results() -> str:
         ConfigError: there are no results yet.
     """
     if not TABLE.is_file():
-        raise ConfigError(f"{TABLE} is not there: run `dvc repro`, or `dvc exp apply` an experiment that has run.")
+        raise ConfigError(f"{TABLE} does not exist. Run `dvc repro`, or `dvc exp apply` a finished experiment.")
     return TABLE.read_text(encoding="utf-8")
 
 
-def refresh() -> None:
-    """Write the generated parts.
+def refresh() -> list[Path]:
+    """Write the generated parts of README.md and docs/, and docs/published.md; return the files that hold them.
 
     Raises:
         ConfigError: there are no results yet.
@@ -42,10 +42,12 @@ def refresh() -> None:
     _fill(Path("docs/datasets.md"), datasets_table(), mtd, counts_table())
     with replacing(PUBLISHED.with_suffix(".md")) as aside:
         aside.write_text(published_page(experiments), encoding="utf-8")
+    pages = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+    return [*(page for page in pages if BEGIN in page.read_text(encoding="utf-8")), PUBLISHED.with_suffix(".md")]
 
 
 def _fill(path: Path, *generated: str) -> None:
-    """Replace what stands between the pairs of markers in a Markdown file, in their order."""
+    """Replace the text between each pair of markers in a Markdown file, in their order."""
     done, rest = "", path.read_text(encoding="utf-8")
     for part in generated:
         head, rest = rest.split(BEGIN, 1)

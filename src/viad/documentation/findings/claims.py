@@ -20,7 +20,7 @@ from viad.documentation.findings.exposures import ALL, SOME, exposures_table, un
 from viad.documentation.findings.figures import draw_curves
 
 Tables = Mapping[str, pd.DataFrame]
-FOLDER = Path("docs/findings")
+FIGURES = Path("docs/findings")
 NEW = 2023  # from this year on a detector counts as recent; PatchCore appeared in 2021 and was published in 2022
 
 
@@ -192,7 +192,7 @@ def _alarms(table: pd.DataFrame) -> str:
 def _figure(name: str, drawn: list[dict[str, object]]) -> str:
     if not drawn:
         return ""
-    draw_curves(drawn, FOLDER / f"{name}.svg")
+    draw_curves(drawn, FIGURES / f"{name}.svg")
     return f"![AUROC against {drawn[0]['x']}; bars are 95 % intervals](findings/{name}.svg)\n"
 
 

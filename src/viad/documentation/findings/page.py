@@ -6,14 +6,14 @@ import pandas as pd
 
 from viad.artifacts.atomic import replacing
 from viad.comparison.writing import compare
-from viad.documentation.findings.claims import CLAIMS, Tables
+from viad.documentation.findings.claims import CLAIMS, FIGURES, Tables
 from viad.documentation.findings.evidence import HOLDS, NOT_SEEN, PARTLY, of, shown
 from viad.experiments.tables import Experiments
 
 FILE = Path("docs/findings.md")
 HEAD = """# Findings
 
-<!-- Written by `viad findings` from the experiments; not by hand. -->
+<!-- `viad docs` writes this page from the committed experiments. Do not edit it by hand. -->
 
 The study that this repository makes rerunnable ([arXiv 2503.23451](https://arxiv.org/abs/2503.23451)) makes five
 claims. Here is what our studies (`viad study NAME`) show of each: on {data},
@@ -28,8 +28,8 @@ runs have one training seed, and what another would change is not in them.
 """
 
 
-def write_findings(experiments: Experiments) -> str:
-    """Write docs/findings.md and its figures; a line a claim for the reader of the command."""
+def write_findings(experiments: Experiments) -> list[Path]:
+    """Write docs/findings.md and its figures; return their paths."""
     tables = compare(experiments)
     answers = [(claim, *claim.answer(tables, experiments.scores)) for claim in CLAIMS]
     lines = [f"{number}. {claim.name}: {verdict}" for number, (claim, verdict, _) in enumerate(answers, 1)]
@@ -39,7 +39,7 @@ def write_findings(experiments: Experiments) -> str:
     parts.append(_supervision(tables))
     with replacing(FILE) as aside:
         aside.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
-    return "\n".join(lines)
+    return [FILE, *sorted(FIGURES.glob("*.svg"))]
 
 
 DATA = {
