@@ -49,7 +49,9 @@ def build_parser() -> ArgumentParser:
     add.add_argument("--dry-run", action="store_true", help="show how the images would be imported, and stop")
     study = command("study", _study, "Run or resume a study: its unfinished experiments, in worker clones.")
     study.add_argument("name", help="name of a study in conf/study/")
-    study.add_argument("--preset", default="small", help="small (minutes on a CPU; default) or paper (the paper's size)")
+    study.add_argument(
+        "--preset", default="small", help="small (minutes on a CPU; default) or paper (the paper's size)"
+    )
     study.add_argument("--jobs", type=int, default=1, help="number of workers; each takes one GPU if there are any")
     study.add_argument("--dry-run", action="store_true", help="list the experiments with an estimate, and stop")
     compare = command("compare", _compare, "Compare all experiments: differences, ranks, and a recommendation.")

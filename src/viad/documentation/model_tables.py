@@ -1,4 +1,4 @@
-"""Tables of docs/models.md, from the collected experiments."""
+"""Tables of docs/models.md, from the committed experiments."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ PLAIN = {  # the conditions of the table of all models
 
 
 def models_table(experiments: pd.DataFrame) -> str:
-    """A row a model on ELPV with the preset small; a model that was not run says what it needs."""
+    """One row per model on ELPV with the preset small; a model that was not run names the files it needs."""
     head = ["model", "learning type"]
     head += [f"{metric} {category}" for category in CATEGORIES for metric in METRICS.values()]
     head += ["training, s", "latency, ms", "memory, MB"]
@@ -52,7 +52,7 @@ def supervision_table(experiments: pd.DataFrame) -> str:
 
 
 def contamination_table(experiments: pd.DataFrame) -> str:
-    """AUROC by model and category without and with contamination, and what it loses; means over the seeds of both."""
+    """AUROC by model and category without and with contamination, and the loss; means over their common seeds."""
     runs = _where(experiments, _without("dataset.name", "contamination.ratio", "seed"))
     runs = runs.drop_duplicates(["dataset.name", "category", "model.name", "contamination.ratio", "seed"], keep="last")
     rows = []
