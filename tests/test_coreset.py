@@ -142,5 +142,5 @@ def test_coreset_size(patches, ratio, limit, size):
 
 @pytest.mark.parametrize("ratio", [0, -0.1, 1.01, float("nan")])
 def test_ratio_out_of_range(ratio):
-    with pytest.raises(ValueError, match=r"coreset_sampling_ratio: .* is not above 0 and up to 1"):
+    with pytest.raises(ValueError, match=r"coreset_sampling_ratio: .* is not above 0 and at most 1"):
         coreset_size(100, ratio, None)

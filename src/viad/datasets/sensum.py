@@ -68,14 +68,14 @@ def _study(root: Path, category: str) -> dict[str, str]:
 def _fold(raw: Path, category: str, fold: int) -> dict[str, str]:
     """The split of every image in one fold, by lists `sensum_splits/<category>/<fold>/{train,test}/{neg,pos}*.pckl`."""
     if fold not in range(FOLDS):
-        raise ConfigError(f"dataset.options.fold: {fold!r} is no fold. Choose 0 to {FOLDS - 1}, or null.")
+        raise ConfigError(f"dataset.options.fold: {fold!r} is not a fold. Choose 0 to {FOLDS - 1}, or null.")
     folder = root_of(raw, f"sensum_splits/{category}/{fold}") / f"sensum_splits/{category}/{fold}"
     split: dict[str, str] = {}
     for part in ("train", "test"):
         for kind, names in (("negative", "neg*.pckl"), ("positive", "pos*.pckl")):
             lists = sorted((folder / part).glob(names))
             if not lists:
-                raise DataError(f"{folder / part}: there is no list {names}. Get the splits again.")
+                raise DataError(f"{folder / part}: no list {names}. Download the splits again.")
             split |= {f"{kind}/{Path(str(entry)).stem}": part for entry in _plain(lists[0])}
     return split
 
@@ -91,5 +91,5 @@ def _plain(path: Path) -> list[Any]:
     try:
         entries = _Plain(io.BytesIO(path.read_bytes())).load()
     except (pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise DataError(f"{path} is no plain list of names ({error}). Get the splits again.") from error
+        raise DataError(f"{path} is not a list of names ({error}). Download the splits again.") from error
     return [entry[0] if isinstance(entry, list | tuple) else entry for entry in entries]

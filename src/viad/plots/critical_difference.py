@@ -1,4 +1,4 @@
-"""The critical-difference diagram (Demsar, JMLR 2006): mean ranks on a line, and bars over what is not told apart."""
+"""The critical-difference diagram (Demsar, JMLR 2006): mean ranks, and bars over ranks without a significant difference."""
 
 from collections.abc import Sequence
 from io import StringIO

@@ -35,7 +35,7 @@ def greedy_coreset(patches: Tensor, count: int, start: int, *, show_progress: bo
         ValueError: `count` is not in 1 to P.
     """
     if not 1 <= count <= len(patches):
-        raise ValueError(f"a coreset of {count} out of {len(patches)} patches: pick from 1 to all of them")
+        raise ValueError(f"a coreset of {count} out of {len(patches)} patches: select from 1 to all of them")
     search = _Search(patches, count, start)
     with tqdm(total=count, desc="coreset", unit="patch", disable=not show_progress, mininterval=1) as bar:
         while len(search) < count:
@@ -141,6 +141,6 @@ def coreset_size(patches: int, ratio: float, limit: int | None) -> int:
         ValueError: the ratio is not in (0, 1].
     """
     if not 0 < ratio <= 1:
-        raise ValueError(f"coreset_sampling_ratio: {ratio} is not above 0 and up to 1")
+        raise ValueError(f"coreset_sampling_ratio: {ratio} is not above 0 and at most 1")
     wanted = max(1, int(np.floor(patches * ratio)))
     return wanted if limit is None else min(wanted, limit)
