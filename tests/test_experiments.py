@@ -9,13 +9,14 @@ import pytest
 import yaml
 
 import many_experiments
+from composed import default_params
 from viad.comparison.dataframes import load_tables
 from viad.experiments import committed_results
 from viad.experiments.renaming import rename_all
 from viad.experiments.tables import SAMPLE, Experiments, from_dvc, joined
 
 ROOT = Path(__file__).parents[1]
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+PARAMS = default_params()
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from viad.documentation.shift_table import severity_table
 from viad.errors import ConfigError
-from viad.protocol.shifts import GEOMETRIC, SEVERITIES, severity_table, shift_for
+from viad.protocol.shifts import GEOMETRIC, SEVERITIES, shift_for
 
 SIDE = 96
 EVERY = pytest.mark.parametrize("name", SEVERITIES)

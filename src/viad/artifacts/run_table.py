@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from viad.artifacts.markdown import format_table
+
 COLUMNS = {  # heading: metric
     "AUROC": "image_auroc",
     "PG2": "pg2",
@@ -23,10 +25,8 @@ def results_table(title: str, metrics: dict[str, dict[str, Any]]) -> str:
         metrics: what evaluate wrote, by category. A column that no category has is left out.
     """
     columns = {head: name for head, name in COLUMNS.items() if any(name in table for table in metrics.values())}
-    lines = [title, "", f"| category | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
-    for category, table in metrics.items():
-        lines.append(f"| {category} | " + " | ".join(_cell(table, name) for name in columns.values()) + " |")
-    return "\n".join(lines) + "\n"
+    rows = ([category, *(_cell(table, name) for name in columns.values())] for category, table in metrics.items())
+    return f"{title}\n\n{format_table(['category', *columns], rows)}"
 
 
 def _cell(table: dict[str, Any], name: str) -> str:

@@ -47,7 +47,7 @@ def audit(rows: Sequence[Row], category: str) -> tuple[pd.DataFrame, dict[str, A
         category: its name.
 
     Returns:
-        the findings, with COLUMNS; rows of kind `excluded` name the images that `audit.exclude: duplicates` removes; and a
+        the findings, with COLUMNS; of kind `excluded` those that `audit.exclude: duplicates` removes; and a
         summary: images by split and label, findings by kind, quantiles of the defects' area in percent of the image.
     """
     with ThreadPoolExecutor() as pool:

@@ -33,7 +33,7 @@ def datasets_table() -> str:
         what = f"{about['title']} ({about['paper']})"
         row = [f"`{dataset['name']}`", what, len(dataset["categories"]), _images(dataset)]
         rows.append([*row, *(about[key] for key in ("size", "masks", "licence", "serves")), _getting(dataset)])
-    return markdown.table(head, rows)
+    return markdown.format_table(head, rows)
 
 
 def counts_table() -> str:
@@ -49,7 +49,7 @@ def counts_table() -> str:
                     *(_pair(first, split) for split in ("train", "val", "test", "reserve", "all")),
                 ]
             )
-    return markdown.table(["dataset", "category", "train", "validation", "test", "reserve", "no split"], rows)
+    return markdown.format_table(["dataset", "category", "train", "validation", "test", "reserve", "no split"], rows)
 
 
 def results_table(experiments: pd.DataFrame, datasets: list[str]) -> str:
@@ -61,7 +61,7 @@ def results_table(experiments: pd.DataFrame, datasets: list[str]) -> str:
         pixels = ["" if pd.isna(run[key]) else f"{run[key]:.3f}" for key in PIXELS]
         by_defect = ", ".join(f"{kind} {value:.3f}" for kind, value in kinds.items() if value is not None)
         rows.append([run["experiment"], run["category"], interval, *pixels, by_defect])
-    return markdown.table(["experiment", "category", "AUROC", *PIXELS.values(), "AUROC by defect type"], rows)
+    return markdown.format_table(["experiment", "category", "AUROC", *PIXELS.values(), "AUROC by defect type"], rows)
 
 
 def _published() -> Iterator[dict[str, Any]]:

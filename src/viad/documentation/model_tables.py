@@ -37,7 +37,7 @@ def models_table(experiments: pd.DataFrame) -> str:
         costs = ("training.train_seconds", "latency_p50_ms", "peak_memory_megabytes")
         cells += [_mean(runs, cost) for cost in costs] if len(runs) else [model.get("needs", "not run"), "", ""]
         rows.append([model["name"], model["learning_type"].replace("_", "-"), *cells])
-    return markdown.table(head, rows)
+    return markdown.format_table(head, rows)
 
 
 def supervision_table(experiments: pd.DataFrame) -> str:
@@ -48,7 +48,7 @@ def supervision_table(experiments: pd.DataFrame) -> str:
         [model, str(labels), str(len(group)), _spread(group["image_auroc"])]
         for (model, labels), group in runs.groupby(["model.name", "supervision.anomalies"])
     ]
-    return markdown.table(["model", "labelled anomalies", "seeds", "AUROC (lowest to highest)"], rows)
+    return markdown.format_table(["model", "labelled anomalies", "seeds", "AUROC (lowest to highest)"], rows)
 
 
 def contamination_table(experiments: pd.DataFrame) -> str:
@@ -64,7 +64,7 @@ def contamination_table(experiments: pd.DataFrame) -> str:
                 numbers = [f"{x:.3f}" for x in (clean, noisy, clean - noisy)]
                 rows.append([dataset, category, model, f"{ratio:.0%}", len(both), *numbers])
     head = ["dataset", "category", "model", "contamination", "seeds", "AUROC clean", "AUROC", "loss"]
-    return markdown.table(head, rows)
+    return markdown.format_table(head, rows)
 
 
 def _without(*keys: str) -> dict[str, Any]:

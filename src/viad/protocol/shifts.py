@@ -17,6 +17,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
 from viad.artifacts.images import Mask, Pixels
+from viad.config.numbers import check_whole_number
 from viad.config.params import one_of
 from viad.errors import ConfigError
 
@@ -78,9 +79,8 @@ def shift_for(name: str, severity: int) -> Shift | None:
             raise ConfigError(f"shift.severity: {severity}, but shift is none. Choose one, as -S shift=brightness.")
         return None
     one_of("shift", name, ("none", *SEVERITIES))
-    if type(severity) is not int or not 1 <= severity <= 5:
-        raise ConfigError(f"shift.severity: {severity!r} is not a whole number from 1 to 5.")
-    return Shift(name, SEVERITIES[name][1][severity - 1])
+    strengths = SEVERITIES[name][1]
+    return Shift(name, strengths[check_whole_number("shift.severity", severity, low=1, high=len(strengths)) - 1])
 
 
 def _either(value: float, rng: np.random.Generator) -> float:
@@ -259,10 +259,3 @@ def _warp(matrix: Callable[[int, int], NDArray[np.float64]]) -> Transform:
         lambda pixels: move(np.ascontiguousarray(pixels), cv2.INTER_LINEAR),
         lambda mask: move(mask.astype(np.uint8), cv2.INTER_NEAREST).astype(bool),
     )
-
-
-def severity_table() -> str:
-    """The table of strengths as Markdown."""
-    head = "| shift | the number is | 1 | 2 | 3 | 4 | 5 |\n| --- | --- | --- | --- | --- | --- | --- |\n"
-    lines = (f"| {name} | {what} | {' | '.join(map(str, v))} |" for name, (what, v) in SEVERITIES.items())
-    return head + "\n".join(lines) + "\n"

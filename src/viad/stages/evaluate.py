@@ -13,8 +13,9 @@ from viad.artifacts.images import read_mask
 from viad.artifacts.provenance import write_json
 from viad.artifacts.samples import ANOMALOUS, NORMAL, read_samples
 from viad.artifacts.scores import read_scores
-from viad.config.params import fraction, read_params
-from viad.errors import ConfigError, DataError
+from viad.config.numbers import check_share, check_whole_number
+from viad.config.params import read_params
+from viad.errors import DataError
 from viad.metrics.bootstrap import intervals
 from viad.metrics.image import auroc_by_defect, image_metrics
 from viad.metrics.operating import by_domain, rates, shift_effect, threshold
@@ -29,7 +30,7 @@ SCORED = ["sample", "image", "mask", "label", "defect", "domain", "score", "row"
 def main(category: str) -> None:
     """Measure predictions/<dataset>/<category> against the labels and masks."""
     params = read_params("dataset.name", "dataset.attribution", "threshold", "bootstrap", "shift.name", "seed")
-    dataset = params["dataset.name"]
+    dataset, seed = params["dataset.name"], check_whole_number("seed", params["seed"])
     predictions = Path("predictions") / dataset / category
     told = read_samples(Path("data/contaminated") / dataset / category)
     val, test = told[told["split"] == "val"], read_samples(Path("data/shifted") / dataset / category)
@@ -38,14 +39,12 @@ def main(category: str) -> None:
 
     val_normals = scored["score"].to_numpy()[: len(val)][val["label"].to_numpy() == NORMAL]
     test = test.assign(score=scored["score"].to_numpy()[len(val) :], row=scored["row"].to_numpy()[len(val) :])
-    rate = fraction("threshold.false_positive_rate", params["threshold"]["false_positive_rate"])
+    rate = check_share("threshold.false_positive_rate", params["threshold"]["false_positive_rate"])
     limit = threshold(val_normals, rate)
-    resamples = params["bootstrap"]["resamples"]
-    if type(resamples) is not int or resamples < 1:
-        raise ConfigError(f"bootstrap.resamples: {resamples!r} is not a whole number above 0.")
+    resamples = check_whole_number("bootstrap.resamples", params["bootstrap"]["resamples"], low=1)
     metrics = {
         "counts": _counts(test, val_normals),
-        **_image_level(test, resamples, generator(params["seed"], "bootstrap", category)),
+        **_image_level(test, resamples, generator(seed, "bootstrap", category)),
         **_operating(test, val_normals, limit, shifted=params["shift.name"] != "none"),
         "by_domain": by_domain(test["score"].to_numpy(), test["label"].to_numpy(), test["domain"].to_numpy(), limit),
         **_pixel_level(test, maps),

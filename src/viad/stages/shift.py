@@ -10,6 +10,7 @@ from tqdm import tqdm
 from viad.artifacts.atomic import replacing
 from viad.artifacts.images import read_image, read_mask, write_image
 from viad.artifacts.samples import read_samples, write_samples
+from viad.config.numbers import check_whole_number
 from viad.config.params import read_params
 from viad.errors import DataError
 from viad.protocol.shifts import Shift, shift_for
@@ -24,6 +25,7 @@ def main(category: str) -> None:
     dataset = params["dataset.name"]
     shift = shift_for(params["shift"]["name"], params["shift"]["severity"])
     samples = read_samples(Path("data/resized") / dataset / category)
+    seed = check_whole_number("dataset.split.seed", params["dataset.split.seed"])
     test = samples[samples["split"] == "test"].copy()
     out = Path("data/shifted") / dataset / category
     with replacing(out) as aside:
@@ -34,7 +36,7 @@ def main(category: str) -> None:
             if shift.moves_masks:
                 masked = test["mask"] != ""
                 test.loc[masked, "mask"] = [f"{out.as_posix()}/masks/{name}.png" for name in test["sample"][masked]]
-            apply = partial(_apply, shift=shift, seed=params["dataset.split.seed"], aside=aside)
+            apply = partial(_apply, shift=shift, seed=seed, aside=aside)
             with ThreadPoolExecutor() as pool:
                 for _ in tqdm(pool.map(apply, sources), total=len(test), desc=f"shift {category}", mininterval=1):
                     pass

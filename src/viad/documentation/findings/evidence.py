@@ -75,7 +75,7 @@ def format_comparison(name: str, table: pd.DataFrame) -> str:
     if table.empty:
         return "*No results yet.*\n"
     text = readable(name, table)
-    return markdown.table(list(text.columns), text.to_numpy().tolist())
+    return markdown.format_table(list(text.columns), text.to_numpy().tolist())
 
 
 def list_means(differences: pd.DataFrame, by: str = "detector") -> str:
