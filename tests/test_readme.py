@@ -91,7 +91,7 @@ def shrink(project):
             assert old in text, (name, old)
             text = text.replace(old, new, 1)
         path.write_text(text)
-    project.run("viad", "params")
+    project.run("viad", "compose")
     project.run("git", "commit", "--quiet", "--all", "--message", "tiny defaults")
 
 
