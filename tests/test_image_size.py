@@ -6,7 +6,7 @@ import torch
 
 from viad.artifacts.images import read_image, resize_image
 from viad.datasets import synthetic
-from viad.metrics.image import auroc
+from viad.metrics.image import image_auroc
 from viad.training import build
 
 STATED = {
@@ -49,7 +49,7 @@ def _auroc(rows, size):
         # The same defects, alone: normal test images and small defects.
         test = [row for row in rows if row.split == "test" and row.defect in ("", "small")]
         scores = np.array([float(model(image).pred_score) for image in tensors(test)])
-    return auroc(scores, np.array([row.label for row in test]))
+    return image_auroc(scores, np.array([row.label for row in test]))
 
 
 def test_small_defects_need_pixels(rows):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from viad.artifacts.atomic import replacing
-from viad.experiments.tables import COLUMNS, DEFAULTS, Experiments, from_dvc
+from viad.experiments.tables import DEFAULTS, Experiments, from_dvc, table_columns
 
 FILE = Path("docs/experiments.csv")
 SCORES = Path("docs/scores")
@@ -34,8 +34,8 @@ def kept() -> Experiments:
 
 def _read_table() -> pd.DataFrame:
     if not FILE.is_file():
-        return pd.DataFrame(columns=list(COLUMNS))
-    table = pd.read_csv(FILE, keep_default_na=False, na_values=[""]).reindex(columns=list(COLUMNS))
+        return pd.DataFrame(columns=table_columns())
+    table = pd.read_csv(FILE, keep_default_na=False, na_values=[""]).reindex(columns=table_columns())
     return table.astype({"settings": object, "dataset.code": object}).fillna(DEFAULTS)
 
 
