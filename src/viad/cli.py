@@ -51,6 +51,8 @@ def _parser() -> ArgumentParser:
     study.add_argument("--preset", default="small", help="small (a CPU, data at hand) or paper")
     study.add_argument("--jobs", type=int, default=1, help="clones at once; with GPUs, one each")
     study.add_argument("--dry-run", action="store_true", help="list the experiments and what they would take")
+    again = command("evaluate", _evaluate, "measure earlier experiments again from their predictions in DVC's cache")
+    again.add_argument("names", nargs="*", help="experiments; without a name, those that lack a metric")
     beside = command("compare", _compare, "experiments side by side: differences, ranks, what to take")
     beside.add_argument("--out", type=Path, default=Path("results/comparison"), help="folder for all tables")
     page = command("report", _report, "a page of all experiments, to be opened in a browser")
@@ -131,6 +133,19 @@ def _study(arguments: Namespace) -> int:
         print(f"{outcome.result} {outcome.experiment} in {outcome.seconds:.0f} s {outcome.reason}".rstrip(), flush=True)
     if failed:
         print(f"{failed} failed; their logs are in {FOLDER / name}/. Run the study again to try them once more.")
+    return int(failed > 0)
+
+
+def _evaluate(arguments: Namespace) -> int:
+    """Measure experiments again, a line for each; 1 if one could not be."""
+    from viad.experiments.remeasurement import remeasure
+
+    failed = measured = 0
+    for outcome in remeasure(arguments.names):
+        print(f"{outcome.experiment}: {outcome.words}", flush=True)
+        measured, failed = measured + 1, failed + outcome.failed
+    if not measured:
+        print("Every experiment that DVC has here has every metric.")
     return int(failed > 0)
 
 

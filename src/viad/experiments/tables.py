@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from viad.experiments.earlier_versions import rename_keys, rename_overrides, translate_params
+from viad.experiments.earlier_versions import rename_overrides, translate_params
+from viad.experiments.measurements import read_quality
 from viad.experiments.naming import experiment_name
 from viad.experiments.overrides import changed_settings
 from viad.experiments.revisions import Revision
@@ -159,10 +160,10 @@ def _rows(files: Revision) -> Iterator[dict[str, Any]]:
     dataset = conditions["dataset.name"]
     audit = files.json(f"metrics/{dataset}/audit.json") or {}
     for category in files.yaml("params.yaml")["dataset"]["categories"]:
-        parts = [files.json(f"metrics/{dataset}/{part}{category}.json") for part in ("", "training/", "cost/")]
-        if any(part is None for part in parts):
+        quality = read_quality(files, dataset, category)
+        training, cost = (files.json(f"metrics/{dataset}/{part}/{category}.json") for part in ("training", "cost"))
+        if quality is None or training is None or cost is None:
             continue
-        quality, training, cost = rename_keys(parts[0]), parts[1], parts[2]
         row = {**conditions, "category": category} | _measured(quality)
         row |= {metric.column: cost.get(metric.key) for metric in metrics_at("cost")} | {"device": cost.get("device")}
         row |= {metric.column: training.get(metric.key) for metric in metrics_at("training")}
