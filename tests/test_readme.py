@@ -29,7 +29,7 @@ def test_the_first_screen_has_commands_table_and_picture():
 
 
 def test_generated_parts_are_current():
-    from viad.protocol.shifts import severity_table
+    from viad.documentation.shift_table import severity_table
 
     assert (ROOT / "metrics/results.md").read_text(encoding="utf-8") in README, "run `viad docs`"
     assert severity_table() in (ROOT / "docs/shifts.md").read_text(encoding="utf-8"), "run `viad docs`"

@@ -31,8 +31,8 @@ def refresh() -> None:
     from viad.documentation.model_tables import contamination_table, models_table, supervision_table
     from viad.documentation.published import FILE as PUBLISHED
     from viad.documentation.published import published_page
+    from viad.documentation.shift_table import severity_table
     from viad.experiments.committed_results import kept
-    from viad.protocol.shifts import severity_table
 
     experiments = kept().table
     _fill(Path("README.md"), read_results())
