@@ -8,8 +8,8 @@ import pandas as pd
 import many_experiments
 from viad.comparison.writing import compare
 from viad.experiments.conditions import as_cell, read_baselines
-from viad.experiments.tables import COLUMNS, SAMPLE, Experiments
-from viad.metrics.image import auroc
+from viad.experiments.tables import SAMPLE, Experiments, table_columns
+from viad.metrics.image import image_auroc
 
 BASELINE = {key: as_cell(value) for key, value in read_baselines().items()} | {
     "dataset.code": "", "training.learning_type": "one_class",
@@ -31,7 +31,7 @@ class Made:
         for category in categories:
             rng = np.random.default_rng([len(self.rows)])
             tested = many_experiments.scores(60, 60, skill, rng)
-            value = auroc(tested["score"].to_numpy(), tested["label"].to_numpy())
+            value = image_auroc(tested["score"].to_numpy(), tested["label"].to_numpy())
             quality = {"image_auroc": value, "image_auroc_low": value - 0.03, "image_auroc_high": value + 0.03}
             kinds = {"crack": value, "break": value}
             row = conditions | {"experiment": name, "category": category, "model.name": model} | quality
@@ -41,7 +41,7 @@ class Made:
         return name
 
     def experiments(self):
-        return Experiments(pd.DataFrame(self.rows).reindex(columns=list(COLUMNS)), self.scores)
+        return Experiments(pd.DataFrame(self.rows).reindex(columns=table_columns()), self.scores)
 
     def compared(self):
         return compare(self.experiments())

@@ -89,17 +89,18 @@ def scores(normals, anomalies, skill, rng):
 
 
 def _outputs(category, tested, learning_type, rng):
-    from viad.metrics.image import auroc_by_defect, image_metrics
+    from viad.metrics.image import image_auroc_by_defect
+    from viad.metrics.measurement import measure
 
     values, labels = tested["score"].to_numpy(), tested["label"].to_numpy()
     quality = {
-        **image_metrics(values, labels),
+        **measure("image", values, labels),
         "false_positive_rate": 0.05,
         "false_negative_rate": 0.2,
         "threshold": 1.5,
     }
     quality["intervals"] = {key: [quality[key] - 0.03, quality[key] + 0.03] for key in ("image_auroc", "pg2", "pb2")}
-    quality["image_auroc_by_defect"] = auroc_by_defect(values, labels, tested["defect"].to_numpy())
+    quality["image_auroc_by_defect"] = image_auroc_by_defect(values, labels, tested["defect"].to_numpy())
     cost = {"latency_p50_ms": float(rng.uniform(10, 90)), "peak_memory_megabytes": float(rng.uniform(900, 1500))}
     training = {"train_seconds": 30.0, "epochs": 4, "selection": "last", "preset": "small"}
     return {

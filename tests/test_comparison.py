@@ -15,7 +15,7 @@ from viad.comparison.conditions import AXES, BASELINE, in_order, in_words, prepa
 from viad.comparison.writing import compare, readable, write_comparison
 from viad.errors import DataError
 from viad.experiments.conditions import baseline_texts
-from viad.experiments.tables import COLUMNS, Experiments
+from viad.experiments.tables import Experiments, table_columns
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,7 +40,9 @@ def test_values_of_an_axis_are_ordered_by_size_with_words_after_them():
 
 def test_every_axis_is_a_column_of_the_prepared_table():
     table = prepared(
-        pd.DataFrame([BASELINE_ROW | {"model.name": "a", "experiment": "a", "category": "c"}]).reindex(columns=COLUMNS)
+        pd.DataFrame([BASELINE_ROW | {"model.name": "a", "experiment": "a", "category": "c"}]).reindex(
+            columns=table_columns()
+        )
     )
     assert {axis.column for axis in AXES.values()} <= set(table.columns)
     assert table["condition"].tolist() == [BASELINE]
@@ -50,7 +52,7 @@ def test_numbers_from_a_table_with_gaps_and_from_params_are_the_same_condition()
     rows = [
         BASELINE_ROW | {"image_size": size, "contamination.ratio": ratio} for size, ratio in ((256, 0), (256.0, 0.0))
     ]
-    table = prepared(pd.DataFrame(rows).astype(object).reindex(columns=COLUMNS))
+    table = prepared(pd.DataFrame(rows).astype(object).reindex(columns=table_columns()))
     assert table["image_size"].tolist() == ["256", "256"]
     assert table["contamination.ratio"].tolist() == ["0", "0"]
 
@@ -61,7 +63,7 @@ def test_means_have_the_spread_of_categories_and_that_of_seeds():
         made.add("padim", skill=1, seed=seed)
     table = pd.DataFrame(made.rows)
     table["image_auroc"] = [0.8, 0.6, 0.9, 0.7]  # mono, poly under seed 1; then under seed 2
-    row = tables.means(prepared(table.reindex(columns=list(COLUMNS)))).iloc[0]
+    row = tables.means(prepared(table.reindex(columns=table_columns()))).iloc[0]
     assert row["image_auroc"] == pytest.approx(0.75)
     assert row["image_auroc_categories"] == pytest.approx(np.std([0.85, 0.65], ddof=1))
     assert row["image_auroc_seeds"] == pytest.approx(np.std([0.8, 0.9], ddof=1))
@@ -223,7 +225,7 @@ def test_ranks_count_images_once_that_two_datasets_cut_differently():
 def _caveats(**changes):
     row = BASELINE_ROW | {"model.name": "a", "experiment": "a-s3341", "category": "c"}
     row |= {key.replace("__", "."): value for key, value in changes.items()}
-    return find_caveats(prepared(pd.DataFrame([row]).reindex(columns=list(COLUMNS))))[0]
+    return find_caveats(prepared(pd.DataFrame([row]).reindex(columns=table_columns())))[0]
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,9 @@ def test_a_file_with_its_bases_is_what_hydra_composes(tmp_path, path):
 
 
 def test_every_shift_has_a_yaml_and_the_reverse():
-    from viad.protocol.shifts import SEVERITIES
+    from viad.protocol.shifts import SHIFTS
 
-    assert {path.stem for path in (ROOT / "conf/shift").glob("*.yaml")} == {"none", *SEVERITIES}
+    assert {path.stem for path in (ROOT / "conf/shift").glob("*.yaml")} == {"none", *SHIFTS}
 
 
 def test_an_unknown_option_is_an_error_that_lists_the_known_ones(tmp_path):

@@ -11,6 +11,11 @@ import yaml
 from PIL import Image
 
 from viad.artifacts.anomaly_maps import Recipe, render
+from viad.experiments.remeasurement import remeasure
+from viad.experiments.tables import from_dvc
+from viad.metrics import catalogue
+from viad.metrics import image as image_metrics
+from viad.metrics.catalogue import Metric
 
 COLLECT = "from viad.experiments.committed_results import collect; collect()"
 TINY = [
@@ -68,6 +73,30 @@ def test_one_tidy_row_with_pixel_metrics_and_defect_kinds(fresh):
     assert 0 <= low <= category["image_auroc"] <= high <= 1
     assert _json(fresh, "metrics/synthetic/training/texture.json")["selection"] == "last"
     assert (fresh.folder / "plots/heatmaps/texture.jpg").is_file()
+
+
+def test_measuring_again_gives_the_stored_metrics_and_those_that_came_later(fresh, monkeypatch):
+    stored = _json(fresh, "metrics/synthetic/texture.json")
+    name = (fresh.folder / "metrics/results.md").read_text().partition(":")[0]
+    assert "Every experiment that DVC has here has every metric." in fresh.run("viad", "evaluate")
+    assert fresh.run("viad", "evaluate", name).endswith(f"{name}: measured again. texture: nothing changed.\n")
+    (kept,) = (fresh.folder / "results/measured").glob("*.json")
+    assert json.loads(kept.read_text())["metrics"] == stored
+    kept.unlink()
+
+    monkeypatch.chdir(fresh.folder)
+    monkeypatch.setattr(image_metrics, "toy", lambda scores, labels: float(scores[labels == 1].max()), raising=False)
+    monkeypatch.setattr(catalogue, "CATALOGUE", (*catalogue.CATALOGUE, Metric("toy", "Toy", "image", "the highest")))
+    row = from_dvc().table.set_index("experiment").loc[name]
+    assert row["toy"] is None
+    outcome = next(one for one in remeasure([]) if one.experiment == name)
+    assert outcome.words.startswith("measured again. texture: new: toy ")
+    scores = pd.read_csv(fresh.folder / "metrics/synthetic/scores/texture.csv")
+    filled = from_dvc().table.set_index("experiment").loc[name]
+    assert filled["toy"] == pytest.approx(scores[scores["label"] == 1]["score"].max())
+    assert filled.drop("toy").equals(row.drop("toy"))
+    assert name not in {one.experiment for one in remeasure([])}
+    shutil.rmtree(fresh.folder / "results")
 
 
 def test_repro_again_is_up_to_date(fresh):

@@ -171,7 +171,7 @@ def test_like_protocols_are_called_alike(table):
     same = {"image_size": 224, "backbone.name": "wide_resnet50_2", "protocol": "official", "preset": "paper"}
     assert _ours(same)["protocol differences"] == ""
     page = published_page(_runs(same))
-    assert "| patchcore | mono | image AUROC | 0 | 0.900 | 0.800 | 1 | -0.100 | alike | Nobody" in page
+    assert "| patchcore | mono | AUROC | 0 | 0.900 | 0.800 | 1 | -0.100 | alike | Nobody" in page
     assert "The protocols differ" not in page
     assert "further published" not in page
 

@@ -54,6 +54,8 @@ def build_parser() -> ArgumentParser:
     )
     study.add_argument("--jobs", type=int, default=1, help="number of workers; each takes one GPU if there are any")
     study.add_argument("--dry-run", action="store_true", help="list the experiments with an estimate, and stop")
+    evaluate = command("evaluate", _evaluate, "Measure earlier experiments again from their cached predictions.")
+    evaluate.add_argument("names", nargs="*", help="experiments; without a name, all that lack a metric")
     compare = command("compare", _compare, "Compare all experiments: differences, ranks, and a recommendation.")
     compare.add_argument("--out", type=Path, default=Path("results/comparison"), help="folder for the tables")
     page = command("report", _report, "Write a page about all experiments that opens in a browser without a server.")
@@ -132,6 +134,19 @@ def _study(arguments: Namespace) -> int:
         print(f"{outcome.result} {outcome.experiment} in {outcome.seconds:.0f} s {outcome.reason}".rstrip(), flush=True)
     if failed:
         print(f"{failed} failed; their logs are in {FOLDER / name}/. Run the study again to repeat them.")
+    return int(failed > 0)
+
+
+def _evaluate(arguments: Namespace) -> int:
+    """Measure experiments again, a line for each; 1 if one could not be."""
+    from viad.experiments.remeasurement import remeasure
+
+    failed = measured = 0
+    for outcome in remeasure(arguments.names):
+        print(f"{outcome.experiment}: {outcome.words}", flush=True)
+        measured, failed = measured + 1, failed + outcome.failed
+    if not measured:
+        print("Every experiment that DVC has here has every metric.")
     return int(failed > 0)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from viad.comparison.conditions import BASELINE, held
-from viad.comparison.tables import METRICS
 from viad.experiments.conditions import baseline_texts
+from viad.metrics.catalogue import metrics_shown
 
 MOST = 4  # detectors that are named one by one
 QUICKER = 2.0  # times; less was seen between runs of one and the same detector, where others ran beside it
@@ -84,7 +84,7 @@ def _question(setting: Mapping[str, Any], group: pd.DataFrame) -> str:
 def _numbers(row: Mapping[Hashable, Any]) -> str:
     spread = row["image_auroc_categories"]
     said = f"{row['image_auroc']:.3f}" + ("" if pd.isna(spread) else f" (spread of the categories {spread:.3f})")
-    shares = [f"{metric.upper()} {row[metric]:.2f}" for metric in METRICS[1:3] if not pd.isna(row[metric])]
+    shares = [f"{m.label} {row[m.key]:.2f}" for m in metrics_shown("recommendation") if not pd.isna(row[m.key])]
     return ", ".join([said, *shares])
 
 

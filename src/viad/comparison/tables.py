@@ -21,10 +21,10 @@ from viad.comparison.statistics import (
     wins,
 )
 from viad.experiments.conditions import baseline_texts
+from viad.metrics.catalogue import measured_metrics, metrics_at
 
 RESAMPLES = 1000
-METRICS = ("image_auroc", "pg2", "pb2", "pixel_auroc", "aupro_30")
-COSTS = ("latency_p50_ms", "peak_memory_megabytes", "training.train_seconds")
+COSTLY = ("latency_p50_ms", "peak_memory_megabytes")  # what a front weighs against AUROC
 RUN = ("experiment", "category", "seed")  # what comparing two runs takes from the table
 Scores = Mapping[tuple[str, str], pd.DataFrame]
 
@@ -35,10 +35,12 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
     `METRIC_categories` is the spread of the categories' means, `METRIC_seeds` the mean over the categories of
     the spread over seeds; empty with one category or one seed.
     """
+    measured = [metric.key for metric in measured_metrics()]
+    costs = [metric.column for metric in metrics_at("cost", "training")]
     rows = []
     for key, group in _groups(table, [*held(), "condition", "detector"]):
         row = {**key, "categories": group["category"].nunique(), "seeds": group["seed"].nunique()}
-        for metric in METRICS:
+        for metric in measured:
             values = group[metric].astype(float)
             if values.isna().any():
                 continue
@@ -46,9 +48,9 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
             row[metric] = by_category.mean().mean()
             row[f"{metric}_categories"] = by_category.mean().std()
             row[f"{metric}_seeds"] = by_category.std().mean()
-        rows.append(row | {cost: group[cost].astype(float).mean() for cost in COSTS})
-    columns = [f"{metric}{end}" for metric in METRICS for end in ("", "_categories", "_seeds")]
-    head = [*held(), "condition", "detector", "categories", "seeds", *columns, *COSTS]
+        rows.append(row | {cost: group[cost].astype(float).mean() for cost in costs})
+    columns = [f"{metric}{end}" for metric in measured for end in ("", "_categories", "_seeds")]
+    head = [*held(), "condition", "detector", "categories", "seeds", *columns, *costs]
     return pd.DataFrame(rows).reindex(columns=head)
 
 
@@ -259,10 +261,10 @@ def baseline_runs(table: pd.DataFrame) -> pd.DataFrame:
 
 def fronts(averages: pd.DataFrame) -> pd.DataFrame:
     """Means of the baseline with `front`: whether no other detector is as good, as quick and as small."""
-    runs = averages[averages["condition"] == BASELINE].dropna(subset=["image_auroc", *COSTS[:2]])
+    runs = averages[averages["condition"] == BASELINE].dropna(subset=["image_auroc", *COSTLY])
     parts = []
     for _, group in _groups(runs, held()):
-        on = pareto(group["image_auroc"].to_numpy(float), group[list(COSTS[:2])].to_numpy(float))
+        on = pareto(group["image_auroc"].to_numpy(float), group[list(COSTLY)].to_numpy(float))
         parts.append(group.assign(front=on).sort_values("image_auroc", ascending=False))
     return pd.concat(parts, ignore_index=True) if parts else runs.assign(front=[])
 

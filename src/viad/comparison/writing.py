@@ -14,6 +14,7 @@ from viad.comparison.conditions import AXES, BASELINE, UNSET, in_words, name_equ
 from viad.comparison.ranking import ranked
 from viad.comparison.recommendation import recommendations
 from viad.comparison.tables import (
+    COSTLY,
     Scores,
     best_on_test,
     differences,
@@ -23,8 +24,8 @@ from viad.comparison.tables import (
     means,
 )
 from viad.experiments.tables import Experiments
+from viad.metrics.catalogue import Metric, find_metric, metrics_shown
 
-METRICS = {"image_auroc": "AUROC", "pg2": "PG2", "pb2": "PB2", "aupro_30": "AUPRO"}
 TITLES = {
     "recommendations": "Which detector to take",
     "means": "Means over categories and seeds",
@@ -137,28 +138,29 @@ def _markdown(shown: dict[str, pd.DataFrame]) -> str:
 
 
 def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """One of the tables of `compare` as a reader wants it: few columns, all of text."""
-    rows = [_READ[name](row) for row in table.to_dict("records")]
-    return pd.DataFrame(rows).fillna("")
+    """One of the tables of `compare` as a reader wants it: few columns, all of text; no metric that no row has."""
+    read = pd.DataFrame([_READ[name](row) for row in table.to_dict("records")]).fillna("")
+    unmeasured = [m.label for m in metrics_shown("compare") if m.label in read and (read[m.label] == "").all()]
+    return read.drop(columns=unmeasured)
 
 
 def _read_mean(row: dict[Any, Any]) -> dict[str, str]:
     said = {"where": where(row), "detector": row["detector"]}
-    said |= {title: with_spread(row, metric) for metric, title in METRICS.items()}
-    return said | {"latency, ms": _whole(row["latency_p50_ms"]), "categories x seeds": _times(row)}
+    said |= {metric.label: with_spread(row, metric) for metric in metrics_shown("compare")}
+    return said | {"categories x seeds": _times(row)}
 
 
-def with_spread(row: dict[Any, Any], metric: str) -> str:
+def with_spread(row: dict[Any, Any], metric: Metric) -> str:
     """A mean with the spread of the categories, and after a slash that of the seeds; '' where there is none."""
-    if pd.isna(row[metric]):
+    if pd.isna(row[metric.column]):
         return ""
-    spreads = [row[f"{metric}_{over}"] for over in ("categories", "seeds")]
-    said = ["–" if pd.isna(spread) else f"{spread:.3f}" for spread in spreads]
-    return f"{row[metric]:.3f}" + ("" if said == ["–", "–"] else f" ± {said[0]} / {said[1]}")
+    spreads = [row.get(f"{metric.column}_{over}") for over in ("categories", "seeds")]  # costs have none
+    said = ["–" if pd.isna(spread) else metric.format(spread) for spread in spreads]
+    return metric.format(row[metric.column]) + ("" if said == ["–", "–"] else f" ± {said[0]} / {said[1]}")
 
 
-def _whole(value: Any) -> str:
-    return "" if pd.isna(value) else f"{value:.0f}"
+def _number(row: dict[Any, Any], key: str) -> str:
+    return "" if pd.isna(row[key]) else find_metric(key).format(row[key])
 
 
 def _times(row: dict[Any, Any]) -> str:
@@ -218,13 +220,13 @@ _READ: dict[str, Any] = {
     },
     "pareto": lambda row: {
         "where": where(row), "detector": row["detector"], "AUROC": f"{row['image_auroc']:.3f}",
-        "latency, ms": f"{row['latency_p50_ms']:.0f}", "memory, MB": f"{row['peak_memory_megabytes']:.0f}",
+        **{find_metric(key).label: _number(row, key) for key in COSTLY},
         "on the front": "yes" if row["front"] else "",
     },
     "domains": lambda row: {
         "where": f"{where(row)}, {row['category']}", "detector": row["detector"], "domain": row["domain"],
         "AUROC": _level(row),
-        "false alarms": "" if pd.isna(row["false_positive_rate"]) else f"{row['false_positive_rate']:.3f}",
+        find_metric("false_positive_rate").label: _number(row, "false_positive_rate"),
     },
     "best_on_test": lambda row: {
         "where": where(row | {"epochs": ""}), "detector": row["detector"], "epochs to choose from": row["epochs"],

@@ -9,9 +9,9 @@ import pandas as pd
 import yaml
 
 from viad.artifacts import markdown
+from viad.metrics.catalogue import metrics_shown
 
 CONF = Path("conf/dataset")
-PIXELS = {"pixel_auroc": "pixel AUROC", "pixel_ap": "pixel AP", "aupro_30": "AUPRO"}
 
 
 def datasets_table() -> str:
@@ -54,14 +54,17 @@ def counts_table() -> str:
 
 def results_table(experiments: pd.DataFrame, datasets: list[str]) -> str:
     """Every experiment on some datasets, with pixel-level metrics and the AUROC of each defect type."""
+    runs = experiments[experiments["dataset.name"].isin(datasets)]
+    shown = [metric for metric in metrics_shown("datasets") if runs[metric.key].notna().any()]
     rows = []
-    for run in experiments[experiments["dataset.name"].isin(datasets)].to_dict("records"):
+    for run in runs.to_dict("records"):
         kinds = json.loads(run["image_auroc_by_defect"]) if isinstance(run["image_auroc_by_defect"], str) else {}
         interval = f"{run['image_auroc']:.3f} [{run['image_auroc_low']:.3f}, {run['image_auroc_high']:.3f}]"
-        pixels = ["" if pd.isna(run[key]) else f"{run[key]:.3f}" for key in PIXELS]
+        pixels = ["" if pd.isna(run[metric.key]) else metric.format(run[metric.key]) for metric in shown]
         by_defect = ", ".join(f"{kind} {value:.3f}" for kind, value in kinds.items() if value is not None)
         rows.append([run["experiment"], run["category"], interval, *pixels, by_defect])
-    return markdown.format_table(["experiment", "category", "AUROC", *PIXELS.values(), "AUROC by defect type"], rows)
+    head = ["experiment", "category", "AUROC", *(metric.label for metric in shown), "AUROC by defect type"]
+    return markdown.format_table(head, rows)
 
 
 def _published() -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Tables of docs/models.md, from the committed experiments."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -7,18 +8,22 @@ import yaml
 
 from viad.artifacts import markdown
 from viad.experiments.conditions import HELD, as_text, baseline_texts
+from viad.experiments.tables import metric_columns
+from viad.metrics.catalogue import Metric, measured_metrics, metrics_at, metrics_shown
 
 CONF = Path("conf/model")
 CATEGORIES = ("mono", "poly")
-METRICS = {"image_auroc": "AUROC", "pg2": "PG2", "pb2": "PB2"}
 SHOWN = (*HELD, "supervision.anomalies", "seed")  # conditions that the tables hold at their baseline
 
 
 def models_table(experiments: pd.DataFrame) -> str:
     """One row per model on ELPV with the preset small; a model that was not run names the files it needs."""
+    measured, costs = (
+        metrics_shown("models", metrics) for metrics in (measured_metrics(), metrics_at("training", "cost"))
+    )
     head = ["model", "learning type"]
-    head += [f"{metric} {category}" for category in CATEGORIES for metric in METRICS.values()]
-    head += ["training, s", "latency, ms", "memory, MB"]
+    head += [f"{metric.label} {category}" for category in CATEGORIES for metric in measured]
+    head += [metric.label for metric in costs]
     rows = []
     for path in sorted(CONF.glob("*.yaml")):
         model = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -26,9 +31,9 @@ def models_table(experiments: pd.DataFrame) -> str:
             continue
         labels = 10 if model["learning_type"] == "supervised" else 0
         runs = _where(experiments, _baseline() | {"model.name": model["name"], "supervision.anomalies": str(labels)})
-        cells = [_one(runs, category, metric) for category in CATEGORIES for metric in METRICS]
-        costs = ("training.train_seconds", "latency_p50_ms", "peak_memory_megabytes")
-        cells += [_mean(runs, cost) for cost in costs] if len(runs) else [model.get("needs", "not run"), "", ""]
+        cells = [_one(runs, category, metric) for category in CATEGORIES for metric in measured]
+        unknown = [model.get("needs", "not run"), *[""] * (len(costs) - 1)]
+        cells += [_mean(runs, metric) for metric in costs] if len(runs) else unknown
         rows.append([model["name"], model["learning_type"].replace("_", "-"), *cells])
     return markdown.format_table(head, rows)
 
@@ -71,16 +76,17 @@ def _where(experiments: pd.DataFrame, conditions: dict[str, str]) -> pd.DataFram
     return experiments
 
 
-def _one(runs: pd.DataFrame, category: str, metric: str) -> str:
+def _one(runs: pd.DataFrame, category: str, metric: Metric) -> str:
     found = runs[runs["category"] == category] if len(runs) else runs
-    if not len(found):
+    values = [float(found[column].iloc[0]) for column in metric_columns(metric)] if len(found) else [math.nan]
+    if pd.isna(values[0]):
         return ""
-    value, low, high = (float(found[f"{metric}{end}"].iloc[0]) for end in ("", "_low", "_high"))
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    value, *interval = map(metric.format, values)
+    return f"{value} [{', '.join(interval)}]" if interval else value
 
 
-def _mean(runs: pd.DataFrame, column: str) -> str:
-    return f"{runs[column].astype(float).mean():.0f}"
+def _mean(runs: pd.DataFrame, metric: Metric) -> str:
+    return metric.format(runs[metric.column].astype(float).mean())
 
 
 def _spread(values: pd.Series) -> str:

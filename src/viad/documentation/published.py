@@ -14,9 +14,9 @@ from viad.artifacts import markdown
 from viad.comparison.conditions import number_runs
 from viad.errors import ConfigError
 from viad.experiments.conditions import HELD, as_text, baseline_texts
+from viad.metrics.catalogue import find_metric, measured_metrics
 
 FILE = Path("docs/published.csv")
-METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro_30": "AUPRO"}
 SELECTION = {"last": "last epoch", "test": "best epoch on test", "validation": "best epoch on validation"}
 SELECTION |= {"": "epoch not stated"}
 TEXTS = ("model", "dataset", "category", "metric", "backbone", "selection", "threshold", "split", "source", "note")
@@ -56,7 +56,8 @@ def read_published() -> pd.DataFrame:
     datasets, models = _datasets(), sorted(path.stem for path in Path("conf/model").glob("*.yaml"))
     for line, row in enumerate(table.to_dict("records"), start=2):
         categories = [*datasets.get(row["dataset"], {}).get("categories", []), "mean"]
-        choices: dict[str, Any] = {"model": models, "dataset": datasets, "category": categories, "metric": METRICS}
+        metrics = [metric.key for metric in measured_metrics()]
+        choices: dict[str, Any] = {"model": models, "dataset": datasets, "category": categories, "metric": metrics}
         for column, allowed in (choices | {"selection": SELECTION, "threshold": ["test", "validation", ""]}).items():
             if row[column] not in allowed:
                 known = ", ".join(name or "nothing" for name in allowed)
@@ -150,7 +151,13 @@ def _points(row: dict[Any, Any], ours: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:
-    cells = [row["model"], row["category"], METRICS[row["metric"]], f"{row['labels']:.0f}", f"{row['value']:.3f}"]
+    cells = [
+        row["model"],
+        row["category"],
+        find_metric(row["metric"]).label,
+        f"{row['labels']:.0f}",
+        f"{row['value']:.3f}",
+    ]
     if pd.isna(row["our value"]):
         cells += ["", "", "", f"published: {', '.join(filter(None, _protocol(row).values()))}"]
     else:

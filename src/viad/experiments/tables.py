@@ -10,47 +10,48 @@ import pandas as pd
 from viad.artifacts.dvc_adapter import Repository
 from viad.experiments import conditions
 from viad.experiments.conditions import as_cell, lookup, read_conditions
-from viad.experiments.earlier_versions import rename_keys, translate_params
+from viad.experiments.earlier_versions import translate_params
+from viad.experiments.measurements import read_quality
 from viad.experiments.naming import experiment_name
 from viad.experiments.overrides import CommittedConf, ReadYaml, find_overrides
 from viad.experiments.revisions import Revision
+from viad.metrics import catalogue
+from viad.metrics.catalogue import Metric, measured_metrics, metrics_at
 
 ROW = ("experiment", "category")  # what a row is of
 READER = "dataset.code"  # the module that reads the dataset: two datasets may be cut from the same images
-WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
-PLAIN = (
-    "image_aupr",
-    "image_f1max",
-    "false_positive_rate",
-    "false_negative_rate",
-    "pixel_auroc",
-    "pixel_ap",
-    "aupro_30",
-)
 AS_JSON = ("image_auroc_by_defect", "by_domain")
-COST = ("latency_p50_ms", "images_per_second", "parameters", "model_megabytes", "peak_memory_megabytes", "device")
-TRAINING = ("train_seconds", "epochs", "selection", "learning_type")
+TRAINING = ("epochs", "selection", "learning_type")  # what training recorded beside its metrics
 PRACTICE = ("selection", "threshold", "center_crop")  # of predictions made elsewhere, as their maker declares it
 FINDINGS = ("leak", "duplicate", "near_duplicate")  # of the audit: images that may stand on both sides of the split
-COLUMNS = (
-    *ROW, *conditions.KEYS, READER, *PLAIN,
-    *(f"{metric}{end}" for metric in WITH_INTERVALS for end in ("", "_low", "_high")),
-    *AS_JSON, *COST, *(f"training.{key}" for key in TRAINING), *(f"audit.{key}" for key in FINDINGS),
-    *(f"practice.{key}" for key in PRACTICE),
-)  # fmt: skip
+ENDS = ("low", "high")  # of an interval
 SAMPLE = ["sample", "label", "defect", "domain"]  # what a table of scores says of an image
+
+
+def table_columns() -> list[str]:
+    """The columns of the table of experiments."""
+    metrics = [column for metric in catalogue.CATALOGUE for column in metric_columns(metric)]
+    return [
+        *ROW, *conditions.KEYS, READER, *metrics, *AS_JSON, "device", *(f"training.{key}" for key in TRAINING),
+        *(f"audit.{key}" for key in FINDINGS), *(f"practice.{key}" for key in PRACTICE),
+    ]  # fmt: skip
+
+
+def metric_columns(metric: Metric) -> list[str]:
+    """The columns of a metric: its value, and the ends of its interval if it has one."""
+    return [metric.column, *(f"{metric.column}_{end}" for end in ENDS if metric.interval)]
 
 
 @dataclass
 class Experiments:
     """Tidy tables of many experiments.
 
-    `table` has a row for each experiment and category, with `COLUMNS`. `scores` holds by (dataset, category) a table
-    with a row a test image: `SAMPLE`, then a column of image scores for each experiment (NaN where an experiment
-    did not test the image). `revisions` are the git commits of those that DVC has here, by experiment.
+    `table` has a row for each experiment and category, with `table_columns()`. `scores` holds by (dataset, category)
+    a table with a row a test image: `SAMPLE`, then a column of image scores for each experiment (NaN where an
+    experiment did not test the image). `revisions` are the git commits of those that DVC has here, by experiment.
     """
 
-    table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
+    table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=table_columns()))
     scores: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
 
@@ -101,7 +102,7 @@ def from_dvc() -> Experiments:
                 when[row["experiment"]] = revision
                 if (tested := files.table(f"metrics/{key[0]}/scores/{key[1]}.csv")) is not None:
                     scores.setdefault(key, {})[row["experiment"]] = tested
-    table = pd.DataFrame(list(found.values()), columns=list(COLUMNS))
+    table = pd.DataFrame(list(found.values()), columns=table_columns())
     return Experiments(table, {key: _wide(tables) for key, tables in scores.items()}, when)
 
 
@@ -160,18 +161,24 @@ def _rows(files: Revision, start: ReadYaml, conf: CommittedConf) -> Iterator[dic
     dataset = description["dataset.name"]
     audit = files.json(f"metrics/{dataset}/audit.json") or {}
     for category in files.yaml("params.yaml")["dataset"]["categories"]:
-        parts = [files.json(f"metrics/{dataset}/{part}{category}.json") for part in ("", "training/", "cost/")]
-        if any(part is None for part in parts):
+        quality = read_quality(files, dataset, category)
+        training, cost = (files.json(f"metrics/{dataset}/{part}/{category}.json") for part in ("training", "cost"))
+        if quality is None or training is None or cost is None:
             continue
-        quality, training, cost = rename_keys(parts[0]), parts[1], parts[2]
-        row = {**description, "category": category} | {metric: quality.get(metric) for metric in PLAIN}
-        for metric in WITH_INTERVALS:
-            row[metric] = quality.get(metric)
-            row[f"{metric}_low"], row[f"{metric}_high"] = quality["intervals"].get(metric, (None, None))
-        row |= {key: json.dumps(quality.get(key, {})) for key in AS_JSON}
-        row |= {key: cost.get(key) for key in COST} | {f"training.{key}": training.get(key) for key in TRAINING}
+        row = {**description, "category": category} | _measured(quality)
+        row |= {metric.column: cost.get(metric.key) for metric in metrics_at("cost")} | {"device": cost.get("device")}
+        row |= {metric.column: training.get(metric.key) for metric in metrics_at("training")}
+        row |= {f"training.{key}": training.get(key) for key in TRAINING}
         findings = audit.get(category, {}).get("findings", {})
         yield row | {f"audit.{key}": findings.get(key) for key in FINDINGS}
+
+
+def _measured(quality: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for metric in measured_metrics():
+        ends = quality["intervals"].get(metric.key, (None, None)) if metric.interval else ()
+        row |= dict(zip(metric_columns(metric), (quality.get(metric.key), *ends), strict=True))
+    return row | {key: json.dumps(quality.get(key, {})) for key in AS_JSON}
 
 
 def _wide(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ STATIC = Path(__file__).parent / "static"
 KEYS = (
     "made",
     "answers",
+    "columns",
     "experiments",
     "caveats",
     "models",
