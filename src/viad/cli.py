@@ -89,7 +89,7 @@ def _rename(_: Namespace) -> int:
 
 def _audit(arguments: Namespace) -> int:
     """Audit a downloaded dataset; print the number of findings and where they are written."""
-    from viad.audit.report import in_words, report
+    from viad.audit.report import audit_dataset, describe_findings
     from viad.datasets import read_rows
 
     dataset = arguments.dataset
@@ -101,7 +101,7 @@ def _audit(arguments: Namespace) -> int:
         raise ConfigError(f"{raw} does not exist. Download the dataset with `dvc exp run -S dataset={dataset} raw`.")
     block = yaml.safe_load(conf.read_text(encoding="utf-8"))
     rows = {name: read_rows(block["code"], raw, name, block["options"]) for name in block["categories"]}
-    print(in_words(dataset, report(dataset, rows)))
+    print(describe_findings(dataset, audit_dataset(dataset, rows)))
     return 0
 
 

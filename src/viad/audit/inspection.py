@@ -51,7 +51,7 @@ def audit(rows: Sequence[Row], category: str) -> tuple[pd.DataFrame, dict[str, A
         summary: images by split and label, findings by kind, quantiles of the defects' area in percent of the image.
     """
     with ThreadPoolExecutor() as pool:
-        jobs = pool.map(look, rows)
+        jobs = pool.map(inspect_image, rows)
         looks = list(tqdm(jobs, total=len(rows), desc=f"audit {category}", unit="image", mininterval=1))
     names = [row.sample for row in rows]
     found = [
@@ -68,7 +68,7 @@ def audit(rows: Sequence[Row], category: str) -> tuple[pd.DataFrame, dict[str, A
     return table, _summary(rows, looks, table)
 
 
-def look(row: Row) -> Look:
+def inspect_image(row: Row) -> Look:
     """Open an image and its masks."""
     try:
         pixels = read_image(row.image)

@@ -13,7 +13,7 @@ from viad.audit.inspection import audit
 from viad.datasets import Row
 
 
-def report(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, int]:
+def audit_dataset(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, int]:
     """Audit every image of a dataset, and write the findings.
 
     Writes data/audit/<dataset>/findings.csv, metrics/<dataset>/audit.json and plots/<dataset>/audit.jpg.
@@ -39,7 +39,7 @@ def report(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, 
     return {kind: seen[kind] for kind in KINDS if seen[kind]}
 
 
-def in_words(dataset: str, found: Mapping[str, int]) -> str:
+def describe_findings(dataset: str, found: Mapping[str, int]) -> str:
     """The number of findings and their files, in one line."""
-    said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in found.items()) or "nothing"
-    return f"audit of {dataset}: {said} ({FOLDER / dataset}/findings.csv, plots/{dataset}/audit.jpg)"
+    counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in found.items()) or "nothing"
+    return f"audit of {dataset}: {counts} ({FOLDER / dataset}/findings.csv, plots/{dataset}/audit.jpg)"

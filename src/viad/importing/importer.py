@@ -17,7 +17,7 @@ from viad.artifacts.images import read_image, read_mask
 from viad.datasets.imported import TABLE
 from viad.errors import ConfigError, DataError
 from viad.importing.contact_sheet import draw_contact_sheet
-from viad.importing.layouts import Picture, read_table, understand
+from viad.importing.layouts import Picture, read_folder, read_table
 
 IMPORTED, CONF, CODE = Path("data/imported"), Path("conf/dataset"), "src/viad/datasets/imported.py"
 SPLIT = "half_reserve"  # of conf/dataset/split
@@ -49,7 +49,7 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
     if not path.exists():
         raise DataError(f"{path} does not exist. Name a folder of images, or a CSV.")
     folder = path if path.is_dir() else path.parent
-    pictures, left_out = understand(path, normal) if path.is_dir() else (read_table(path), [])
+    pictures, left_out = read_folder(path, normal) if path.is_dir() else (read_table(path), [])
     sizes = _check_files(folder, pictures)
     out = IMPORTED / name
     sheet = out.with_name(f"{name}.jpg")

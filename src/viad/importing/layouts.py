@@ -66,7 +66,7 @@ def _word(name: str) -> str:
     return re.sub(r"[ -]+", "_", name.lower())
 
 
-def understand(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture], list[str]]:
+def read_folder(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture], list[str]]:
     """The images of a folder tree in order, and the ignored ones, outside of all recognised folders.
 
     Folders named as a split, as normal or as masks are recognised; any other folder beside or below

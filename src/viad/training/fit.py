@@ -43,7 +43,7 @@ class Outcome:
     selection: str
 
 
-def rows_for(samples: pd.DataFrame, learning_type: str) -> pd.DataFrame:
+def select_training_rows(samples: pd.DataFrame, learning_type: str) -> pd.DataFrame:
     """The training rows that a model of this learning type may use.
 
     Only supervised models see labelled anomalies. Unlabelled ones (contamination) look
@@ -86,7 +86,7 @@ def fit(
     resume_from, epoch = saved.resume()
     on_gpu, trains_by_epochs = device.type == "cuda", spec.epochs > 1 or spec.steps is not None
     stops_early = trains_by_epochs and validation != "none"
-    rows = rows_for(samples, spec.learning_type)
+    rows = select_training_rows(samples, spec.learning_type)
     order = EpochOrder(rows["train_label"].tolist(), seed, spec.batch_size, getattr(model, "balance", None))
     order.set_epoch(epoch)
     train = batches(rows, spec.batch_size, order=order, on_gpu=on_gpu)
