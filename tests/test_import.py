@@ -9,6 +9,7 @@ import torch
 import yaml
 from PIL import Image
 
+from conf_files import read_conf
 from viad.artifacts.samples import read_samples
 from viad.datasets import imported
 from viad.errors import ConfigError, DataError
@@ -170,7 +171,8 @@ def test_a_layout_is_understood_and_gives_a_dataset_that_trains(workspace, layou
     assert sum(len(row.masks) for c in dataset["categories"] for row in _rows(dataset, c)) == masks
     for count in expected.values():
         assert str(count) in told
-    _train(dataset, dataset["categories"][0])
+    split = read_conf("dataset/split/half_reserve") | dataset.get("split", {})
+    _train(dataset | {"split": split}, dataset["categories"][0])
 
 
 def _rows(dataset, category):

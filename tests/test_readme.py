@@ -71,13 +71,11 @@ def test_make_targets_exist(command):
     subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
 
 
-def _shrink(project):
+def shrink(project):
     """Smaller defaults in conf/, so that the commands themselves stay as written."""
     changes = {
-        "config.yaml": [
-            ("image_size: ${of_preset:image_size,256}", "image_size: 64"),
-            ("backbone: of_preset", "backbone: random"),
-        ],
+        "config.yaml": [("of_preset:image_size,256}", "of_preset:image_size,64}")],
+        "backbone/of_preset.yaml": [("of_preset:backbone,efficientnet_lite0}", "of_preset:backbone,random}")],
         "dataset/elpv.yaml": [("categories: [mono, poly]", "categories: [mono]")],
         "dataset/synthetic.yaml": [
             ("categories: [texture, object, assembly]", "categories: [assembly]"), ("size: 512", "size: 128"),
@@ -102,7 +100,7 @@ def _shrink(project):
 def test_commands_run_as_written(new_project, whole, monkeypatch):
     """Unless the test is whole, experiments that differ in a value are composed only, and one of those queued runs."""
     project = new_project()
-    _shrink(project)
+    shrink(project)
     project.run("dvc", "repro")
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "default run")
