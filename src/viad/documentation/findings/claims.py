@@ -114,7 +114,7 @@ def noise(tables: Tables, scores: Scores) -> tuple[str, str]:
     effects = of(tables["effects"], axis="contamination")
     lost = count(effects)
     under = tables["experiments"]
-    under = under[under["condition"].astype(str).str.startswith("contamination")]
+    under = under[under["contamination.ratio"] != "0"]
     kinds = (set(under[under["training.learning_type"] == kind]["detector"]) for kind in ("one_class", "unsupervised"))
     pairs = versus(under, scores, *kinds)
     above = count(pairs)
