@@ -15,7 +15,7 @@ from viad.comparison.conditions import AXES, number_runs, prepared
 from viad.config.composition import compose_params
 from viad.experiments.conditions import CONDITIONS, EXCLUDED, HELD, KEYS, OVERRIDES, is_excluded, lookup, read_baselines
 from viad.experiments.naming import experiment_name
-from viad.experiments.tables import COLUMNS
+from viad.experiments.tables import table_columns
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,7 +68,7 @@ def test_baselines_are_those_of_the_working_folder(tmp_path, monkeypatch):
 def _runs(*changes):
     """A row for each change; all have one experiment's name, which nothing may read."""
     rows = [BASELINE | {"model.name": "a", "experiment": "x", "category": "c"} | change for change in changes]
-    return prepared(pd.DataFrame(rows).reindex(columns=list(COLUMNS)))
+    return prepared(pd.DataFrame(rows).reindex(columns=table_columns()))
 
 
 OTHERS = {"seed": 1, "image_size": 512, "supervision.defects": "crack", "supervision.masks": False, "epochs": 3}
@@ -112,7 +112,7 @@ import pandas as pd, yaml
 from made import BASELINE, Made
 from viad.comparison.curves import curves
 from viad.comparison.conditions import prepared
-from viad.experiments.tables import COLUMNS
+from viad.experiments.tables import table_columns
 from viad.studies.plans import plan
 planned = plan([{"model": ["patchcore", "padim"], "toy.weight": [1, 2, 3]}])
 made = Made()
@@ -123,7 +123,7 @@ effects = compared["effects"]
 table = prepared(made.experiments().table)
 print(yaml.safe_dump({
     "names": [one.name for one in planned],
-    "columns": "toy.weight" in COLUMNS and "toy.weight" in compared["means"],
+    "columns": "toy.weight" in table_columns() and "toy.weight" in compared["means"],
     "condition": sorted(set(table["condition"])),
     "axis": sorted(set(effects["axis"])),
     "change": effects[["baseline", "value"]].drop_duplicates().to_numpy().tolist(),

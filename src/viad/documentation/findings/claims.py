@@ -126,7 +126,7 @@ def contamination(tables: Tables, scores: Scores) -> tuple[str, str]:
     effects = select_rows(tables["effects"], axis="contamination")
     lost = count_differences(effects)
     under = tables["experiments"]
-    under = under[under["condition"].astype(str).str.startswith("contamination")]
+    under = under[under["contamination.ratio"] != "0"]
     kinds = (set(under[under["training.learning_type"] == kind]["detector"]) for kind in ("one_class", "unsupervised"))
     pairs = versus(under, scores, *kinds)
     above = count_differences(pairs)
