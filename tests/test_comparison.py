@@ -287,7 +287,7 @@ def test_nothing_to_compare_is_said_so(tmp_path):
 def test_a_folder_with_other_files_is_not_replaced(tmp_path):
     (tmp_path / "mine.txt").write_text("kept")
     for out in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(DataError, match="exists and is no comparison"):
+        with pytest.raises(DataError, match="exists and is not a comparison"):
             write_comparison(compare(Experiments()), out)
     assert (tmp_path / "mine.txt").read_text() == "kept"
     for _ in range(2):  # but an earlier comparison is

@@ -94,7 +94,7 @@ def test_the_papers_edition_is_shown_once_one_of_it_was_run_or_tried(monkeypatch
 def test_a_study_has_its_question_states_tables_and_curves(made):
     page, _ = made
     studies = {study["name"]: study for study in page["studies"]}
-    assert studies["shift"]["question"].startswith("What does a change of the test images do")
+    assert studies["shift"]["question"].startswith("How much does a shift of the test images cost")
     states = {one["experiment"]: one["state"] for one in studies["shift"]["states"]}
     assert states["patchcore-elpv-256-s3341"] == "done"
     assert "missing" in states.values()
