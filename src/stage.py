@@ -6,10 +6,12 @@ the temporary copies in which DVC runs queued experiments.
 
 import argparse
 import errno
+import os
 import sys
 import warnings
 
 from viad.errors import ViadError
+from viad.processes.parent import end_with
 from viad.processes.startup import import_quickly, keep_freed_memory
 
 
@@ -19,6 +21,8 @@ def main() -> int:
     parser.add_argument("name", help="a module of viad.stages")
     parser.add_argument("category", nargs="?", help="for the stages that run once a category")
     arguments = parser.parse_args()
+    if "DVC_STAGE" in os.environ:  # a stage started by hand may outlive its shell, as under nohup
+        end_with(os.getppid())
     # Deprecations inside these packages: no user can mend them, and they bury what one can.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|anomalib)\.")
     keep_freed_memory()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from composed import default_params_text
 from viad.processes.startup import keep_freed_memory
 from viad.studies.stage_server import stage_server
 
@@ -20,6 +21,7 @@ keep_freed_memory()  # as a stage does
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+RUN = ("dvc.lock", "metrics/", "params.yaml", "plots/")  # what a run in the workspace leaves there
 
 # The same examples every time, and no deadline on shared machines.
 settings.register_profile("viad", deadline=None, derandomize=True, database=None, max_examples=50)
@@ -42,7 +44,7 @@ def _denormal_numbers():
 
 
 class Project:
-    """A clone of the working tree with a git and DVC state of its own."""
+    """A clone of the working tree with a git and DVC state of its own, in which nothing was run yet."""
 
     def __init__(self, folder, python):
         self.folder = folder
@@ -50,9 +52,10 @@ class Project:
             ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.splitlines()
         for file in files:
-            if (ROOT / file).is_file():
+            if (ROOT / file).is_file() and not file.startswith(RUN):
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / file, folder / file)
+        (folder / "params.yaml").write_text(default_params_text())
         path = os.pathsep.join([str(python), str(BIN), os.environ["PATH"]])
         self.env = os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"}
         self.env["VIAD_CHECKPOINTS"] = str(folder.with_name(f"{folder.name}-checkpoints"))

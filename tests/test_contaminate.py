@@ -156,7 +156,7 @@ def test_unknown_source():
 
 @pytest.mark.parametrize("anomalies", [-1, 2.0, "some", True, None])
 def test_labelled_that_is_no_count(anomalies):
-    with pytest.raises(ConfigError, match=r"supervision\.anomalies: .* is neither a count nor 'all'"):
+    with pytest.raises(ConfigError, match=r"supervision\.anomalies: .* is not a whole number from 0 on or 'all'"):
         reserve().labelled(anomalies)
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import viad.models.components.coreset
+from viad.errors import ConfigError
 from viad.models.components.coreset import coreset_size, greedy_coreset
 
 CANDIDATES = pytest.mark.parametrize("candidates", [1, 3, 8, 4096])
@@ -142,5 +143,5 @@ def test_coreset_size(patches, ratio, limit, size):
 
 @pytest.mark.parametrize("ratio", [0, -0.1, 1.01, float("nan")])
 def test_ratio_out_of_range(ratio):
-    with pytest.raises(ValueError, match=r"coreset_sampling_ratio: .* is not above 0 and up to 1"):
+    with pytest.raises(ConfigError, match=r"coreset_sampling_ratio: .* is not a share above 0 and up to 1"):
         coreset_size(100, ratio, None)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import miniatures
+from conf_files import read_conf
 from viad.artifacts.samples import read_samples
 from viad.datasets import archives
 from viad.errors import ConfigError, DataError
@@ -39,7 +40,7 @@ class Workspace:
     def __init__(self, name):
         self.name = name
         self.category, self.build = PUBLISHED[name]
-        self.dataset = yaml.safe_load((ROOT / f"conf/dataset/{name}.yaml").read_text())
+        self.dataset = read_conf(f"dataset/{name}")
         self.tree = miniatures.Tree()
         expected = self.build(self.tree)
         self.change(categories=[self.category], counts={self.category: expected})
@@ -235,7 +236,7 @@ def test_sensum_folds_are_read_from_plain_pickles_alone(workspace):
     with pytest.raises(DataError, match=r"neg\.pckl is no plain list of names"):
         place.run()
     place.change(options={"fold": 7})
-    with pytest.raises(ConfigError, match=r"options\.fold: 7 is no fold"):
+    with pytest.raises(ConfigError, match=r"options\.fold: 7 is not a whole number from 0 to 2 or null"):
         place.run()
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
+from conf_files import read_conf
 from viad.datasets import elpv
 from viad.errors import DataError
 from viad.protocol.anomaly_reserve import AnomalyReserve
@@ -27,9 +27,8 @@ def _table(raw, category):
 
 
 def _split_block(name):
-    from pathlib import Path
 
-    return yaml.safe_load((Path(__file__).parents[1] / f"conf/dataset/{name}.yaml").read_text())["split"]
+    return read_conf(f"dataset/{name}")["split"]
 
 
 @pytest.mark.parametrize(

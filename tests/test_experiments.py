@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 import many_experiments
+from composed import default_params
+from viad.artifacts.dvc_adapter import Repository
 from viad.comparison.dataframes import load_tables
 from viad.errors import ConfigError
 from viad.experiments import committed_results
@@ -19,7 +21,7 @@ from viad.experiments.revisions import Revision
 from viad.experiments.tables import SAMPLE, Experiments, from_dvc, joined
 
 ROOT = Path(__file__).parents[1]
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+PARAMS = default_params()
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +104,9 @@ def test_an_unknown_experiment_is_not_measured():
 
 @pytest.mark.usefixtures("here")
 def test_metrics_measured_again_take_the_place_of_the_stored_ones():
-    from dvc.repo import Repo
-
     found = from_dvc()
     name = "padim-elpv-128-s3341"
-    with Repo() as repo:
+    with Repository() as repo:
         files = Revision(repo, found.revisions[name])
         quality = read_quality(files, "elpv", "mono") | {"pg2": 0.125}
         assert missing_metrics(files, "elpv", "mono") == []

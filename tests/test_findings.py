@@ -19,7 +19,7 @@ from viad.documentation.findings.figures import draw_curves
 from viad.documentation.findings.page import FILE, write_findings
 from viad.experiments import committed_results
 from viad.experiments.tables import Experiments
-from viad.plots.critical_difference import critical_difference_diagram
+from viad.plots.critical_difference import critical_difference_diagram, draw_diagram
 from viad.report.cards import dataset_cards, model_cards
 from viad.studies.plans import read_question, read_shows, states, study_names
 
@@ -184,15 +184,31 @@ def test_the_same_curves_are_the_same_picture(tmp_path):
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
-def test_the_diagram_joins_what_is_not_told_apart():
-    ranks = pd.DataFrame({"detector": ["a", "b", "c"], "rank": [1.0, 1.5, 3.0], "critical_difference": 0.9})
-    assert "<svg" in critical_difference_diagram(ranks)
-    assert critical_difference_diagram(ranks.head(0)) is None
-    from viad.plots.critical_difference import _bars
+@pytest.mark.parametrize(
+    ("places", "difference", "bars"),
+    [
+        ([1.0, 1.5, 3.0], 0.9, [(1.0, 1.5)]),
+        ([1.0, 1.5, 2.2, 3.0], 1.3, [(1.0, 2.2), (2.2, 3.0)]),
+        ([1.0, 1.5, 3.0], 5.0, [(1.0, 3.0)]),
+        ([1.0, 2.0, 3.0], 0.5, []),
+    ],
+)
+def test_the_diagram_joins_ranks_within_the_critical_difference(places, difference, bars):
+    ranks = pd.DataFrame({"detector": list("abcd")[: len(places)], "rank": places, "critical_difference": difference})
+    axis = draw_diagram(ranks).axes[0]
+    *drawn, scale = [tuple(line.get_xdata()) for line in axis.lines if line.get_linewidth() == 2.5]
+    assert drawn == bars
+    assert scale == (1.0, 1.0 + difference)
+    texts = {text.get_text().strip() for text in axis.texts}
+    assert texts >= {"a  1.00", f"critical difference {difference:.2f}"}
 
-    assert _bars([1.0, 1.5, 3.0], 0.9) == [(0, 1)]
-    assert _bars([1.0, 1.5, 2.2, 3.0], 1.3) == [(0, 2), (2, 3)]
-    assert _bars([1.0, 3.0], 0.5) == []
+
+def test_the_diagram_is_the_same_text_for_the_same_ranks_and_takes_the_colour_of_its_page():
+    ranks = pd.DataFrame({"detector": ["a", "b", "c"], "rank": [1.0, 1.5, 3.0], "critical_difference": 0.9})
+    svg = critical_difference_diagram(ranks)
+    assert svg == critical_difference_diagram(ranks)
+    assert set(re.findall(r"(?:fill|stroke): ?([^;\"]+)", svg)) == {"none", "currentColor"}
+    assert critical_difference_diagram(ranks.head(0)) is None
 
 
 def test_every_study_says_what_is_shown_of_it_and_what_it_asks(monkeypatch):

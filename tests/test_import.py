@@ -9,6 +9,7 @@ import torch
 import yaml
 from PIL import Image
 
+from conf_files import read_conf
 from viad.artifacts.samples import read_samples
 from viad.datasets import imported
 from viad.errors import ConfigError, DataError
@@ -163,10 +164,15 @@ def test_a_layout_is_understood_and_gives_a_dataset_that_trains(workspace, layou
             key = (category, row.split or "", row.defect)
             found[key] = found.get(key, 0) + 1
     assert found == expected
+    few = sum(count for (_, _, defect), count in found.items() if defect) < 10
+    given = any(split == "reserve" for _, split, _ in found)
+    assert dataset["defaults"] == [{"split": "half_reserve"}, "_self_"]
+    assert dataset.get("split") == ({"reserve_anomalies": 0} if few or given else None)
     assert sum(len(row.masks) for c in dataset["categories"] for row in _rows(dataset, c)) == masks
     for count in expected.values():
         assert str(count) in told
-    _train(dataset, dataset["categories"][0])
+    split = read_conf("dataset/split/half_reserve") | dataset.get("split", {})
+    _train(dataset | {"split": split}, dataset["categories"][0])
 
 
 def _rows(dataset, category):

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "viad"
 
 # From the ground up. A module may import from its own room and from the rooms above its own in this list.
 ROOMS = (
-    "errors", "seeds", "processes", "config", "artifacts", "datasets", "importing", "audit", "protocol", "metrics",
+    "errors", "seeds", "processes", "artifacts", "config", "datasets", "importing", "audit", "protocol", "metrics",
     "backbones", "models", "training", "inference", "plots", "experiments", "studies", "comparison", "documentation",
     "report", "stages", "cli",
 )  # fmt: skip
@@ -71,3 +71,21 @@ def test_models_do_not_import_each_other():
             family = module.split(".")[2]
             used = {other.split(".")[2] for other in imports(module) if other.startswith("viad.models.")}
             assert used <= {family, "components"}, module
+
+
+def test_one_module_touches_dvc():
+    # dvclive is a library of its own, made to be imported.
+    users = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+        if name.split(".")[0] in {"dvc", "dvc_data", "dvc_objects", "scmrepo"}
+    }
+    assert users == {"viad.artifacts.dvc_adapter"}

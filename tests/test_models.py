@@ -58,8 +58,8 @@ def _spec(path, color="rgb", **changes):
     if "resolution" in args:
         args["resolution"] = 64
     args |= changes
-    # The models that ask for another backbone than the default one ask for a transformer.
-    backbone = TRANSFORMER if "defaults" in model else BACKBONE
+    # A small preset that names a backbone of its own names a transformer.
+    backbone = TRANSFORMER if "backbone" in small else BACKBONE
     size = 64 - 64 % backbone.get("multiple_of", 1)
     return build.model_spec(model, backbone, image_size=size, color=color, preset="small")
 

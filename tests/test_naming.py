@@ -2,11 +2,11 @@
 
 import itertools
 import subprocess
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from composed import default_params
 from viad.experiments.naming import NOTED, RANDOM, experiment_name
 
 BASE = {"model.name": "patchcore", "dataset.name": "elpv", "image_size": 256, "seed": 3341}
@@ -29,9 +29,7 @@ def test_numbers_stand_as_in_params_yaml():
 
 
 def test_defaults_are_those_of_params_yaml():
-    import yaml
-
-    params = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
+    params = default_params()
     for key, default, _ in NOTED:
         if key == "settings":  # no parameter, but all that are not noted
             continue

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from viad.artifacts.atomic import replacing
-from viad.config.params import fraction, one_of, read_params
+from viad.config.params import one_of, read_params
 from viad.errors import ConfigError
 from viad.seeds import derived_seed, generator
 
@@ -49,19 +49,6 @@ def test_one_of():
     assert one_of("aspect", "pad", ("squash", "pad")) == "pad"
     with pytest.raises(ConfigError, match=r"aspect: 'crop' is not known\. Choose one of squash, pad\."):
         one_of("aspect", "crop", ("squash", "pad"))
-
-
-@pytest.mark.parametrize("value", [0, 0.05, 0.999])
-def test_fraction(value):
-    found = fraction("ratio", value)
-    assert found == value
-    assert isinstance(found, float)
-
-
-@pytest.mark.parametrize("value", [1, 1.0, -0.1, 20, True, False, None, "0.1", float("nan"), float("inf"), [0.1]])
-def test_no_fraction(value):
-    with pytest.raises(ConfigError, match=r"ratio: .* is not a share from 0 to below 1"):
-        fraction("ratio", value)
 
 
 def test_seeds_are_the_same_everywhere_and_always():

@@ -5,22 +5,22 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from viad.studies.stage_server import stage_server
+from waiting import is_running, wait_until
 
 STAGE = """
-import os, pathlib, sys, time
+import os, pathlib, signal, sys
 import beside
 assert "json" in sys.modules
 print(sys.argv[1], os.environ["MARK"], beside.NAME, pathlib.Path.cwd().name)
 print("trouble", file=sys.stderr)
-if sys.argv[1] == "sleep":
-    pathlib.Path("pid").write_text(str(os.getpid()))
-    time.sleep(60)
+if sys.argv[1] == "wait":
+    pathlib.Path("pid").write_text(str(os.getpid()) + "\\n")
+    signal.pause()
 if sys.argv[1] == "raise":
     raise ValueError("no such thing")
 sys.exit(int(sys.argv[2]))
@@ -62,21 +62,28 @@ def test_an_exception_is_told_and_counts_as_failure(python, clone):
     assert process.returncode == 1
 
 
-def test_a_stage_ends_with_the_process_that_started_it(python, clone):
-    process = _run(python, clone, "sleep", "0")
-    while not (clone / "pid").is_file() or not (clone / "pid").read_text():
-        time.sleep(0.02)
-    pid = int((clone / "pid").read_text())
-    os.kill(pid, 0)
-    process.kill()
-    process.wait()
-    for _ in range(200):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.02)
-    pytest.fail("the stage goes on alone")
+def _stage_in(clone):
+    """The process id of the stage that waits in a clone."""
+    pid = clone / "pid"
+    wait_until(lambda: pid.is_file() and pid.read_text().endswith("\n"), "the stage runs")
+    return int(pid.read_text())
+
+
+def test_a_stage_ends_with_the_client_that_asked_for_it(python, clone):
+    client = _run(python, clone, "wait", "0")
+    stage = _stage_in(clone)
+    client.kill()
+    client.communicate()
+    wait_until(lambda: not is_running(stage), "the stage ends")
+
+
+def test_a_stage_ends_with_the_parent_of_its_client(python, clone):
+    parent = "import subprocess; subprocess.run(['python', 'src/stage.py', 'wait', '0'])"
+    env = {"PATH": f"{python}{os.pathsep}{os.environ['PATH']}", "MARK": "of a parent"}
+    with subprocess.Popen([sys.executable, "-c", parent], cwd=clone, env=env, stdout=subprocess.DEVNULL) as process:
+        stage = _stage_in(clone)
+        process.kill()
+    wait_until(lambda: not is_running(stage), "the stage ends")
 
 
 def _listens(address):
@@ -86,17 +93,14 @@ def _listens(address):
 
 def test_a_server_ends_with_the_process_that_started_it():
     code = (
-        "import os, time, sys; from viad.studies.stage_server import stage_server\n"
+        "import os, signal; from viad.studies.stage_server import stage_server\n"
         "with stage_server(os.environ, ['json']) as folder:\n"
-        "    print(folder, flush=True); time.sleep(60)"
+        "    print(folder, flush=True); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         address = Path(process.stdout.readline().strip()).parent / "socket"
         process.kill()
-    deadline = time.monotonic() + 20
-    while _listens(address) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not _listens(address)
+    wait_until(lambda: not _listens(address), "the server ends")
     shutil.rmtree(address.parent)
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from viad.documentation import published
-from viad.documentation.published import against_published, published_page, read_published
+from viad.documentation.published import against_published, published_page, published_rows, read_published
 from viad.errors import ConfigError
 from viad.experiments.committed_results import kept
 
@@ -169,7 +169,8 @@ def test_like_protocols_are_called_alike(table):
     assert _ours(same)["protocol differences"] == ""
     page = published_page(_runs(same))
     assert "| patchcore | mono | AUROC | 0 | 0.900 | 0.800 | 1 | -0.100 | alike | Nobody" in page
-    assert "the protocols differ" not in page
+    assert "The protocols differ" not in page
+    assert "further published" not in page
 
 
 def test_of_several_settings_the_closest_stands_beside(table):
@@ -180,18 +181,28 @@ def test_of_several_settings_the_closest_stands_beside(table):
     assert (ours["our value"], ours["our seeds"]) == (pytest.approx(0.7), 1)
 
 
-def test_the_page_warns_and_leaves_empty_what_was_not_run(table):
-    table({}, {"model": "padim", "note": "a remark"})
+def test_the_page_shows_what_was_run_here_and_counts_the_rest(table):
+    table({}, {"model": "padim"}, {"model": "padim", "metric": "pixel_auroc"}, {"model": "cflow"})
     page = published_page(_runs({}))
-    assert "2 published, 1 of them run here. **In 1 of 1 the protocols differ" in page
-    empty = next(line for line in page.splitlines() if line.startswith("| padim "))
-    assert "| 0.900 |  |  |  | published: centre crop 0.875, best epoch on test, 224 px" in empty
-    assert empty.endswith("| Nobody, nowhere, Table 1; a remark |")
+    assert "The protocols differ in 1 of 1" in page
+    assert [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")][2:] == ["| patchcore"]
+    assert page.endswith(
+        "\n3 further published values for 2 models are in [published.csv](published.csv); none was run here.\n"
+    )
+
+
+def test_the_report_lists_what_was_not_run_after_what_was(table):
+    table({"model": "padim", "note": "a remark"}, {})
+    rows = published_rows(_runs({}))
+    assert rows["model"].tolist() == ["patchcore", "padim"]
+    assert rows["ours"].tolist() == ["0.800", ""]
+    assert rows["protocols"][1].startswith("published: centre crop 0.875, best epoch on test, 224 px")
+    assert rows["source"][1] == "Nobody, nowhere, Table 1; a remark"
 
 
 def test_without_experiments_there_is_still_a_page(table):
     table({})
-    assert "1 published, 0 of them run here." in published_page(_runs({}).iloc[:0])
+    assert "1 further published values for 1 models" in published_page(_runs({}).iloc[:0])
 
 
 def test_every_published_value_is_of_something_that_exists():

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 import many_experiments
+from composed import default_params, default_params_text
 from viad.comparison.practice import MARKS
 from viad.experiments import committed_results
 from viad.report.contents import contents, planned
@@ -28,12 +28,12 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("repository")
     for name in ("conf", "docs"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("scores", "experiments.csv"))
-    shutil.copyfile(ROOT / "params.yaml", root / "params.yaml")
+    (root / "params.yaml").write_text(default_params_text())
     who = ["-c", "user.name=t", "-c", "user.email=t@t"]
     for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=root, check=True)
     Repo.init(str(root)).close()
-    many_experiments.write(root, COUNT, yaml.safe_load((root / "params.yaml").read_text()))
+    many_experiments.write(root, COUNT, default_params())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         return contents(committed_results.known(), [], root / "pictures"), root

@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 import tempfile
-import time
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from viad.errors import DataError
 from viad.report.contents import describe_metrics
 from viad.report.gallery import choose, file_stem, gallery, overlaid
 from viad.report.page import KEYS, plain, write_page
+from waiting import wait_until
 
 in_browser = pytest.mark.browser
 
@@ -326,12 +326,8 @@ class Page:
     def texts(self, selector):
         return self.js("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", selector)
 
-    def until(self, script, *arguments, seconds=20):
-        end = time.monotonic() + seconds
-        while not (value := self.js(f"return {script}", *arguments)):
-            assert time.monotonic() < end, f"never true: {script}"
-            time.sleep(0.05)
-        return value
+    def until(self, script, *arguments, seconds=60):
+        return wait_until(lambda: self.js(f"return {script}", *arguments), script, seconds)
 
     def press(self, *keys):
         from selenium.webdriver import ActionChains
@@ -569,10 +565,7 @@ def test_the_rows_that_are_left_are_exported(page, report, tmp_path):
     page.browser.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
     page.choose("#filter-model", "patchcore")
     page.click("#csv")
-    end = time.monotonic() + 10
-    while not (tmp_path / "experiments.csv").exists():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until((tmp_path / "experiments.csv").exists, "the table is downloaded")
     with (tmp_path / "experiments.csv").open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     expected = [r for r in report[1]["experiments"] if r["model"] == "patchcore"]

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from composed import default_params
 from viad.artifacts.images import write_image
 from viad.training.checkpoints import Checkpoints, fingerprint
 
@@ -23,7 +25,7 @@ SIZE, EPOCHS, TRIALS = 64, 6, 10
 
 
 def _params(validation):
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = default_params()
     model = yaml.safe_load((ROOT / "conf/model/msflow.yaml").read_text())
     model["small"] |= {"epochs": EPOCHS, "batch_size": 4}
     model["small"]["args"]["flow_steps"] = [1, 1, 1]
@@ -52,12 +54,29 @@ def _workspace(folder, validation):
     (folder / "params.yaml").write_text(yaml.safe_dump(_params(validation)))
 
 
-def _train(folder):
-    """The stage, in a process of its own that may be killed."""
+def _train(folder, killed_at=None, saved=True):
+    """The stage, in a process of its own that may be killed: by itself at the start of an epoch, or from outside.
+
+    Args:
+        folder: of the workspace.
+        killed_at: the epoch.
+        saved: whether the checkpoint of the epochs before it is written by then.
+    """
     os.chdir(folder)
     torch.set_num_threads(1)
     with Path("log.txt").open("w") as log:
         os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
+    save = Checkpoints.on_train_epoch_start
+
+    def save_or_end(self, trainer, pl_module):
+        with Path("epochs.txt").open("a") as begun:
+            begun.write(f"{trainer.current_epoch} ")
+        if saved or trainer.current_epoch != killed_at:
+            save(self, trainer, pl_module)
+        if trainer.current_epoch == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Checkpoints.on_train_epoch_start = save_or_end
     from viad.stages.train import main
 
     main("mono")
@@ -73,18 +92,40 @@ def processes(tmp_path_factory):
     del os.environ["VIAD_CHECKPOINTS"]
 
 
-def _run(context, folder, kill_after=None):
-    """Seconds that the training took, or would not have taken: it was killed."""
-    process = context.Process(target=_train, args=(folder,))
-    start = time.perf_counter()
+def _start(context, folder, **options):
+    _clear_outputs(folder)
+    (folder / "epochs.txt").unlink(missing_ok=True)
+    process = context.Process(target=_train, args=(folder,), kwargs=options)
     process.start()
-    process.join(kill_after)
-    if process.is_alive():
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        return None
+    return process
+
+
+def _run(context, folder):
+    """Train to the end; the seconds it took."""
+    start = time.perf_counter()
+    process = _start(context, folder)
+    process.join()
     assert process.exitcode == 0, (folder / "log.txt").read_text()[-3000:]
     return time.perf_counter() - start
+
+
+def _run_until(context, folder, epoch, *, saved):
+    """Train until a kill at the start of an epoch."""
+    process = _start(context, folder, killed_at=epoch, saved=saved)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, (folder / "log.txt").read_text()[-3000:]
+
+
+def _epochs_begun(folder):
+    """The epochs that the last process began, the one it was killed at included."""
+    return [int(epoch) for epoch in (folder / "epochs.txt").read_text().split()]
+
+
+def _kill_after(context, folder, seconds):
+    process = _start(context, folder)
+    process.join(seconds)
+    process.kill()
+    process.join()
 
 
 def _clear_outputs(folder):
@@ -97,36 +138,68 @@ def _curves(folder):
     return {path.name: path.read_text() for path in sorted((folder / "plots").rglob("*.tsv"))}
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a training left in its workspace."""
+
+    model: dict
+    curves: dict
+    epochs: int
+
+    @classmethod
+    def read(cls, folder):
+        record = json.loads((folder / "metrics/elpv/training/mono.json").read_text())
+        return cls(load_file(folder / "models/elpv/mono/model.safetensors"), _curves(folder), record["epochs"])
+
+    def check_same(self, other):
+        assert other.model.keys() == self.model.keys()
+        for name, tensor in self.model.items():
+            torch.testing.assert_close(other.model[name], tensor, rtol=1e-4, atol=1e-5)
+        assert other.curves.keys() == self.curves.keys()
+        for name, text in self.curves.items():
+            assert _steps(other.curves[name]) == _steps(text), name
+        assert other.epochs == self.epochs
+
+
+def _check_finished(folder, whole):
+    """The training is the same as the one that was never killed, and nothing else is left of it."""
+    whole.check_same(Training.read(folder))
+    checkpoints = Path(os.environ["VIAD_CHECKPOINTS"])
+    assert not list(checkpoints.glob("*")), "a finished training leaves no checkpoint"
+    assert not list(folder.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("validation", ["none", "normal"])
+def test_a_training_that_is_killed_twice_ends_as_if_it_had_not_been(processes, tmp_path, validation):
+    _workspace(tmp_path, validation)
+    _run(processes, tmp_path)
+    whole = Training.read(tmp_path)
+    epochs = _epochs_begun(tmp_path)
+    assert len(epochs) > 3
+    _run_until(processes, tmp_path, 2, saved=True)
+    _run_until(processes, tmp_path, 3, saved=False)
+    assert _epochs_begun(tmp_path) == [2, 3]
+    _run(processes, tmp_path)
+    assert _epochs_begun(tmp_path) == epochs[2:]
+    _check_finished(tmp_path, whole)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("validation", ["none", "normal"])
 def test_killing_training_at_random_moments_changes_nothing(processes, tmp_path, validation):
     _workspace(tmp_path, validation)
     _run(processes, tmp_path)  # warms the disk
-    _clear_outputs(tmp_path)
     seconds = _run(processes, tmp_path)
-    model, curves = load_file(tmp_path / "models/elpv/mono/model.safetensors"), _curves(tmp_path)
-    record = json.loads((tmp_path / "metrics/elpv/training/mono.json").read_text())
+    whole = Training.read(tmp_path)
     checkpoints, rng, resumed = Path(os.environ["VIAD_CHECKPOINTS"]), np.random.default_rng(1), 0
     for trial in range(TRIALS):
         if validation != "none" and trial >= 2 and resumed:
             break
         for _ in range(int(rng.integers(1, 3))):
-            _clear_outputs(tmp_path)
-            _run(processes, tmp_path, kill_after=float(rng.uniform(0.2, 1.0)) * seconds)
+            _kill_after(processes, tmp_path, float(rng.uniform(0.2, 1.0)) * seconds)
         resumed += any(checkpoints.glob("*/*/trainer.ckpt"))
-        _clear_outputs(tmp_path)
         _run(processes, tmp_path)
-        again = load_file(tmp_path / "models/elpv/mono/model.safetensors")
-        assert again.keys() == model.keys()
-        for name, tensor in model.items():
-            torch.testing.assert_close(again[name], tensor, rtol=1e-4, atol=1e-5)
-        after = _curves(tmp_path)
-        assert after.keys() == curves.keys()
-        for name, text in curves.items():
-            assert _steps(after[name]) == _steps(text), name
-        epochs = json.loads((tmp_path / "metrics/elpv/training/mono.json").read_text())["epochs"]
-        assert epochs == record["epochs"]
-        assert not list(checkpoints.glob("*")), "a finished training leaves no checkpoint"
-        assert not list(tmp_path.rglob("*.partial"))
+        _check_finished(tmp_path, whole)
     assert resumed, "no kill fell between the first checkpoint and the end"
 
 

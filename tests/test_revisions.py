@@ -7,6 +7,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from viad.artifacts.dvc_adapter import Repository
 from viad.experiments.revisions import Revision
 
 TABLE = "sample,score\\n007,0.5\\n"
@@ -36,7 +37,7 @@ def root(made, tmp_path):
 
 @pytest.fixture
 def files(root):
-    with Repo(str(root)) as repo:
+    with Repository(root) as repo:
         yield Revision(repo, "HEAD")
 
 

@@ -38,6 +38,8 @@ def test_each_change_is_said(tmp_path, monkeypatch):
         "threshold.false_positive_rate=0.1",
     )
     assert changed_settings(_composed(tmp_path, *changes, "image_size=128"), _read) == ", ".join(changes)
+    own = ("dataset=kolektor_sdd2", "dataset.split.reserve_anomalies=0.1")  # whose yaml changes that of its base
+    assert changed_settings(_composed(tmp_path, *own), _read) == own[1]
     stops = ("validation.patience=9",)
     assert changed_settings(_composed(tmp_path, "validation=normal", *stops), _read) == stops[0]
 

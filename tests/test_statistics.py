@@ -1,22 +1,26 @@
 """The pass over the training images: every normal one once, and sums that numpy confirms."""
 
+import multiprocessing
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
+import pytest
 import torch
 from torch import nn
 
 from loaders import loader
 from viad.backbones.feature_cache import FeatureCache
 from viad.models.components.channel_statistics import ChannelScale, channel_statistics, standardize, training_batches
+from viad.training.loading import batches as image_batches
 
 LABELS = [0, 1, 0, 0, 1, 0, 0]
 
 
-def _module(epoch=0, cache=None):
+def _module(epoch=0, cache=None, **options):
     torch.manual_seed(0)
     pixels = torch.rand(7, 3, 4, 5) * torch.tensor([1.0, 10.0, 0.0]).view(3, 1, 1)
-    balanced = loader(pixels, LABELS, 3, sampler=[1, 1, 4, 0, 0, 0])  # what a balanced epoch may be
+    balanced = loader(pixels, LABELS, 3, sampler=[1, 1, 4, 0, 0, 0], **options)  # what a balanced epoch may be
     trainer = SimpleNamespace(train_dataloader=balanced, current_epoch=epoch)
     model = SimpleNamespace(feature_extractor=SimpleNamespace(cache=cache))
     module = SimpleNamespace(trainer=trainer, device="cpu", pre_processor=lambda x: x - 1, model=model)
@@ -28,6 +32,24 @@ def test_every_normal_image_once_in_the_tables_order_and_no_anomaly():
     batches = list(training_batches(module))
     torch.testing.assert_close(torch.cat([batch.image for batch in batches]), normals)
     assert [path for batch in batches for path in batch.image_path] == ["0", "2", "3", "5", "6"]
+
+
+@pytest.fixture
+def _spawning():
+    """Processes start by default in another way than by a fork, as from Python 3.14 on."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.usefixtures("_spawning")
+def test_workers_are_forked_whatever_the_default():
+    module, normals = _module(num_workers=1, multiprocessing_context="fork")
+    module.trainer.train_dataloader.dataset.local = lambda: None  # a spawned worker could not be given this
+    torch.testing.assert_close(torch.cat([batch.image for batch in training_batches(module)]), normals)
+    on_gpu = image_batches(pd.DataFrame({"image": ["a.png"], "train_label": [0]}), 1, on_gpu=True)
+    assert on_gpu.multiprocessing_context.get_start_method() == "fork"
 
 
 def test_the_cache_hears_of_every_batch(tmp_path):

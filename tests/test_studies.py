@@ -5,7 +5,6 @@ import csv
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,13 @@ import pandas as pd
 import pytest
 import yaml
 
+from conf_files import read_conf
 from viad.errors import ConfigError
 from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.protocol.splits import assign_splits
 from viad.studies.plans import PRESETS, Experiment, _listed, estimate, plan, read_study
 from viad.studies.runner import _children, in_turn, run_all
+from waiting import processes_in, wait_until
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("*.yaml"))
@@ -61,7 +62,7 @@ def test_the_anomalies_that_a_study_wants_are_there(name, preset, monkeypatch):
         ratios = _listed(grid.get("contamination.ratio", 0))
         labels = [number for number in _listed(grid.get("supervision.anomalies", 0)) if number != "all"]
         for dataset in _listed(grid.get("dataset", "elpv")):
-            conf = yaml.safe_load((ROOT / f"conf/dataset/{dataset}.yaml").read_text())
+            conf = read_conf(f"dataset/{dataset}")
             for category, counts in (conf["counts"] or {}).items():
                 published = counts[0] if isinstance(counts, list) else counts  # the smallest archive there is
                 samples = _rows(published, conf["doubtful_defects"])
@@ -196,33 +197,20 @@ def test_a_study_keeps_what_ran_says_what_failed_and_runs_nothing_twice(project)
     assert "uncommitted changes" in project.run("viad", "study", "tiny", check=False)
 
 
-def _processes_in(folder):
-    """Those that work in a folder, whatever their command line says."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            at = (process / "cwd").readlink()
-        except OSError:  # gone, or not ours
-            continue
-        if at.is_relative_to(folder):
-            found.append(process.name)
-    return found
-
-
 @pytest.mark.pipeline
 def test_a_study_that_is_killed_goes_on(project):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     start = subprocess.Popen(["viad", "study", "tiny"], cwd=project.folder, env=project.env, **quiet)
     log = project.folder / "studies/tiny/padim-synthetic-64-random-s3341.log"
-    while not (log.is_file() and "Running stage" in log.read_text()):
-        time.sleep(0.2)
-        assert start.poll() is None
+    wait_until(
+        lambda: start.poll() is not None or (log.is_file() and "Running stage" in log.read_text()), "a stage runs"
+    )
     workers = project.env["VIAD_WORKERS"]
-    assert _processes_in(workers) != []
+    assert start.poll() is None
+    assert processes_in(workers) != []
     start.send_signal(signal.SIGTERM)
-    assert start.wait(timeout=60) != 0
-    time.sleep(2)
-    assert _processes_in(workers) == []
+    assert start.wait() != 0
+    wait_until(lambda: processes_in(workers) == [], "all that the study started ends")
     (clone,) = (path for path in Path(workers).iterdir() if path.is_dir())
     (clone / ".dvc/tmp/rwlock").write_text("")  # as DVC leaves it when it is killed while writing
     project.run("viad", "study", "tiny", check=False)

@@ -1,1 +1,1 @@
-"""The files between stages: samples, scores, anomaly maps, images; written whole or not at all."""
+"""The files between stages (samples, scores, anomaly maps, images), written whole or not at all, and their versions."""

@@ -1,10 +1,15 @@
-"""Tables as Markdown."""
+"""Tables as Markdown: the one writer of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
-def table(head: list[str], rows: Iterable[list[Any]]) -> str:
-    """A Markdown table with a line feed at its end."""
-    lines = [f"| {' | '.join(head)} |", "| --- |" + " --- |" * (len(head) - 1)]
-    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)]) + "\n"
+def format_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table with a line feed at its end.
+
+    Args:
+        head: the headings, one a column.
+        rows: of cells, which are written as `str` gives them.
+    """
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)

@@ -1,5 +1,7 @@
 """Detectors by their ranks over test sets that all of them were run on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -21,8 +23,7 @@ def ranked(table: pd.DataFrame) -> tuple[list[str], list[str], Ranks] | None:
     found = ranks(wide.to_numpy())
     order = np.argsort(found.mean, kind="stable")
     sets = [f"{dataset} {category}" for dataset, category in wide.index]
-    ordered = Ranks(found.mean[order], found.p, found.pairwise[np.ix_(order, order)], found.critical_difference)
-    return [str(wide.columns[i]) for i in order], sets, ordered
+    return [str(wide.columns[i]) for i in order], sets, replace(found, mean=found.mean[order])
 
 
 def _one_cut_each(runs: pd.DataFrame) -> pd.DataFrame:

@@ -101,13 +101,12 @@ def interval(draws: Floats) -> tuple[float, float]:
 class Ranks:
     """Mean ranks of K models over N test sets, 1 being the best.
 
-    `p` is Friedman's; `pairwise` (K, K) are Nemenyi's p-values; two mean ranks that differ by less than
-    `critical_difference` are not told apart.
+    `p` is Friedman's; Nemenyi's test finds no difference between two mean ranks that differ by less than
+    `critical_difference`.
     """
 
     mean: Floats
     p: float
-    pairwise: Floats
     critical_difference: float
 
 
@@ -126,12 +125,9 @@ def ranks(values: Floats) -> Ranks:
     mean = rankdata(-values, axis=1).mean(axis=0)
     spread = np.sqrt(models * (models + 1) / (6 * sets))
     # The range of K normal means with known variance, in units of one's standard error, over the square root of 2.
-    distance = np.abs(mean[:, None] - mean[None, :]) / spread * np.sqrt(2)
-    pairwise = np.asarray(studentized_range.sf(distance, models, np.inf))
-    np.fill_diagonal(pairwise, 1.0)
     critical = studentized_range.ppf(CONFIDENCE, models, np.inf) / np.sqrt(2) * spread
     p = 1.0 if (values == values[:, :1]).all() else float(friedmanchisquare(*values.T).pvalue)
-    return Ranks(mean, p, pairwise, float(critical))
+    return Ranks(mean, p, float(critical))
 
 
 def pareto(quality: Floats, costs: Floats) -> NDArray[np.bool_]:

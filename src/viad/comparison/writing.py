@@ -131,7 +131,7 @@ def _markdown(shown: dict[str, pd.DataFrame]) -> str:
         if name == "recommendations":
             parts += [f"**{row['question']}** {row['answer']}\n" for row in table.to_dict("records")]
         elif len(table):
-            parts.append(markdown.table(list(table.columns), table.to_numpy().tolist()))
+            parts.append(markdown.format_table(list(table.columns), table.to_numpy().tolist()))
         else:
             parts.append("Nothing to compare.\n")
     return "\n".join(parts)

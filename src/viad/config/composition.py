@@ -2,30 +2,40 @@
 
 import itertools
 import runpy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from viad.artifacts.dvc_adapter import compose_config
 from viad.config.params import PARAMS_FILE
-from viad.errors import ConfigError
 
 
 def compose_params(overrides: Sequence[str], out: Path = PARAMS_FILE) -> None:
     """Write what conf/ composes to, with DVC's own composition.
 
     Raises:
-        ConfigError: Hydra knows an override's group, option or key not; the message lists what it knows.
+        ConfigError: Hydra does not know the group, option or key of an override; the message lists what it knows.
     """
-    from dvc.utils.hydra import compose_and_dump
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     conf = Path("conf").resolve()
     # Hydra looks for plugins once in a process; this process may compose another checkout's conf/ next.
     runpy.run_path(str(conf / "hydra_plugins/group_option.py"))
-    try:
-        compose_and_dump(out, str(conf), None, "config", str(conf), list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(str(error)) from error
+    compose_config(conf, overrides, out)
+
+
+def read_option(path: str, read: Callable[[str], Any]) -> dict[str, Any]:
+    """A file of conf/ with the bases that its defaults list names, as Hydra composes them; {} where there is none.
+
+    Only that much of Hydra, since it must also serve for files of other commits, which are in no folder.
+
+    Args:
+        path: such as conf/dataset/elpv.yaml.
+        read: the content of a file by path, None where there is none.
+    """
+    own = dict(read(path) or {})
+    for base in own.pop("defaults", []):
+        for group, name in base.items() if isinstance(base, Mapping) else ():
+            own[group] = (read(f"{path.rpartition('/')[0]}/{group}/{name}.yaml") or {}) | own.get(group, {})
+    return own
 
 
 def head_comment(path: Path) -> str:

@@ -43,17 +43,6 @@ def one_of(key: str, value: Any, allowed: Collection[Any]) -> Any:
     return value
 
 
-def fraction(key: str, value: Any) -> float:
-    """`value` as a share from 0 to below 1.
-
-    Raises:
-        ConfigError: it is not a number in that range.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise ConfigError(f"{key}: {value!r} is not a share from 0 to below 1.")
-    return float(value)
-
-
 def _lookup(params: Any, key: str) -> Any:
     value = params
     for part in key.split("."):

@@ -23,12 +23,12 @@ def publish(out: Path, source: dict[str, Any]) -> None:
     if (folder / TABLE).is_file():
         shutil.copytree(folder, out)
         return
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
+    # Imported here, not above: the raw stage of the other datasets must not depend on DVC's adapter.
+    from viad.artifacts.dvc_adapter import DvcError, fetch_folder
 
     try:
-        DVCFileSystem().get(folder.as_posix(), str(out), recursive=True)
-    except (DvcException, OSError) as error:
+        fetch_folder(folder, out)
+    except DvcError as error:
         raise DataError(
             f"{folder} is not here, and DVC cannot get it ({error}). Import it again by `viad import`."
         ) from error

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from viad.config.params import one_of
 from viad.datasets import Row
 from viad.datasets.folder_trees import only, root_of
 from viad.errors import ConfigError, DataError
@@ -26,8 +27,7 @@ def rows(
         ConfigError: an unknown option.
         DataError: a file that the json names is missing, or an anomaly has no mask.
     """
-    if views not in LISTS:
-        raise ConfigError(f"dataset.options.views: '{views}' is not known. Choose one of {', '.join(LISTS)}.")
+    one_of("dataset.options.views", views, LISTS)
     if noise is not None and noise not in NOISE:
         raise ConfigError(f"dataset.options.noise: {noise} was not published. Choose one of {NOISE} or null.")
     lists = LISTS[views] if noise is None else f"realiad_jsons_fuiad_{noise}"

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from viad.config.numbers import check_whole_number
 from viad.datasets import Row
 from viad.datasets.folder_trees import images, mask_named, only, refuse_surplus, root_of
-from viad.errors import ConfigError, DataError
+from viad.errors import DataError
 
 SEED, TEST_NORMALS = 143, 150
 CATEGORIES = ("capsule", "softgel")  # in the order in which the study shuffles them
@@ -67,8 +68,7 @@ def _study(root: Path, category: str) -> dict[str, str]:
 
 def _fold(raw: Path, category: str, fold: int) -> dict[str, str]:
     """The split of every image in one fold, by lists `sensum_splits/<category>/<fold>/{train,test}/{neg,pos}*.pckl`."""
-    if fold not in range(FOLDS):
-        raise ConfigError(f"dataset.options.fold: {fold!r} is no fold. Choose 0 to {FOLDS - 1}, or null.")
+    check_whole_number("dataset.options.fold", fold, high=FOLDS - 1, otherwise="null")
     folder = root_of(raw, f"sensum_splits/{category}/{fold}") / f"sensum_splits/{category}/{fold}"
     split: dict[str, str] = {}
     for part in ("train", "test"):

@@ -7,9 +7,10 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+from viad.config.params import one_of
 from viad.datasets import Row
 from viad.datasets.folder_trees import only, root_of
-from viad.errors import ConfigError, DataError
+from viad.errors import DataError
 
 SPLITS = ("1cls", "2cls_highshot", "2cls_fewshot")
 
@@ -21,8 +22,7 @@ def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
         ConfigError: an unknown split.
         DataError: a file that the table names is missing.
     """
-    if split not in SPLITS:
-        raise ConfigError(f"dataset.options.split: '{split}' is not known. Choose one of {', '.join(SPLITS)}.")
+    one_of("dataset.options.split", split, SPLITS)
     root = root_of(raw, "split_csv")
     only(root / category, "Data")
     only(root / category / "Data/Images", "Normal", "Anomaly")

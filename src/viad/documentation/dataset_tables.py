@@ -33,7 +33,7 @@ def datasets_table() -> str:
         what = f"{about['title']} ({about['paper']})"
         row = [f"`{dataset['name']}`", what, len(dataset["categories"]), _images(dataset)]
         rows.append([*row, *(about[key] for key in ("size", "masks", "licence", "serves")), _getting(dataset)])
-    return markdown.table(head, rows)
+    return markdown.format_table(head, rows)
 
 
 def counts_table() -> str:
@@ -49,7 +49,7 @@ def counts_table() -> str:
                     *(_pair(first, split) for split in ("train", "val", "test", "reserve", "all")),
                 ]
             )
-    return markdown.table(["dataset", "category", "train", "validation", "test", "reserve", "no split"], rows)
+    return markdown.format_table(["dataset", "category", "train", "validation", "test", "reserve", "no split"], rows)
 
 
 def results_table(experiments: pd.DataFrame, datasets: list[str]) -> str:
@@ -64,7 +64,7 @@ def results_table(experiments: pd.DataFrame, datasets: list[str]) -> str:
         said = ", ".join(f"{kind} {value:.3f}" for kind, value in kinds.items() if value is not None)
         rows.append([run["experiment"], run["category"], interval, *pixels, said])
     head = ["experiment", "category", "AUROC", *(metric.label for metric in shown), "AUROC by kind of defect"]
-    return markdown.table(head, rows)
+    return markdown.format_table(head, rows)
 
 
 def _published() -> Iterator[dict[str, Any]]:

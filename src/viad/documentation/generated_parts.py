@@ -1,8 +1,14 @@
-"""The generated parts of README.md and docs/, made anew from this workspace's results and the kept experiments."""
+"""The generated parts of README.md and docs/, made anew from the committed default run and the kept experiments."""
 
+import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
 
 from viad.artifacts.atomic import replacing
+from viad.config.composition import compose_params
+from viad.config.params import PARAMS_FILE
 from viad.errors import ConfigError
 from viad.experiments.run_table import TABLE
 
@@ -20,11 +26,40 @@ def read_results() -> str:
     return TABLE.read_text(encoding="utf-8")
 
 
+def read_default_results() -> str:
+    """The table of results of the committed default run, as Markdown, whatever was run in this workspace since.
+
+    Raises:
+        ConfigError: the last commit holds no run, or one whose params.yaml is not what conf/ composes to.
+    """
+    with TemporaryDirectory() as folder:
+        composed = Path(folder) / PARAMS_FILE.name
+        compose_params([], composed)
+        default = yaml.safe_load(composed.read_text(encoding="utf-8"))
+    if yaml.safe_load(_read_committed(PARAMS_FILE)) != default:
+        raise ConfigError(
+            f"the committed {PARAMS_FILE} is not what conf/ composes to, so the committed {TABLE} is not the default "
+            "run's. Run `viad params` and `make run`, and commit both files."
+        )
+    return _read_committed(TABLE)
+
+
+def _read_committed(path: Path) -> str:
+    """The text of a file as the last commit has it."""
+    git = subprocess.run(  # noqa: S603
+        ["git", "show", f"HEAD:./{path.as_posix()}"],  # noqa: S607
+        capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    if git.returncode:
+        raise ConfigError(f"{path} is not committed ({git.stderr.strip()}). Run `make run` and commit its results.")
+    return git.stdout
+
+
 def refresh() -> None:
     """Write the generated parts.
 
     Raises:
-        ConfigError: there are no results yet.
+        ConfigError: the default run is not committed.
     """
     from viad.documentation.dataset_tables import counts_table, datasets_table, results_table
     from viad.documentation.metric_tables import metric_tables
@@ -35,7 +70,7 @@ def refresh() -> None:
     from viad.experiments.committed_results import kept
 
     experiments = kept().table
-    _fill(Path("README.md"), read_results())
+    _fill(Path("README.md"), read_default_results())
     _fill(Path("docs/shifts.md"), severity_table())
     _fill(Path("docs/metrics.md"), *metric_tables())
     tables = (models_table(experiments), supervision_table(experiments), contamination_table(experiments))

@@ -17,4 +17,4 @@ def _table(levels: tuple[Level, ...]) -> str:
         [f"`{metric.key}`", metric.label, metric.explanation, metric.better, "yes" if metric.interval else ""]
         for metric in metrics_at(*levels)
     ]
-    return markdown.table(head, rows)
+    return markdown.format_table(head, rows)

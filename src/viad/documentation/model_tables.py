@@ -42,7 +42,7 @@ def models_table(experiments: pd.DataFrame) -> str:
         unknown = [model.get("needs", "not run"), *[""] * (len(costs) - 1)]
         cells += [_mean(runs, metric) for metric in costs] if len(runs) else unknown
         rows.append([model["name"], model["learning_type"].replace("_", "-"), *cells])
-    return markdown.table(head, rows)
+    return markdown.format_table(head, rows)
 
 
 def supervision_table(experiments: pd.DataFrame) -> str:
@@ -53,7 +53,7 @@ def supervision_table(experiments: pd.DataFrame) -> str:
         [model, str(labels), str(len(group)), _spread(group["image_auroc"])]
         for (model, labels), group in runs.groupby(["model.name", "supervision.anomalies"])
     ]
-    return markdown.table(["model", "labelled anomalies", "seeds", "AUROC (lowest to highest)"], rows)
+    return markdown.format_table(["model", "labelled anomalies", "seeds", "AUROC (lowest to highest)"], rows)
 
 
 def contamination_table(experiments: pd.DataFrame) -> str:
@@ -69,7 +69,7 @@ def contamination_table(experiments: pd.DataFrame) -> str:
                 numbers = [f"{x:.3f}" for x in (clean, noisy, clean - noisy)]
                 rows.append([dataset, category, model, f"{ratio:.0%}", len(both), *numbers])
     head = ["dataset", "category", "model", "contamination", "seeds", "AUROC clean", "AUROC", "loss"]
-    return markdown.table(head, rows)
+    return markdown.format_table(head, rows)
 
 
 def _without(*keys: str) -> dict[str, Any]:

@@ -28,14 +28,17 @@ SETTING = ["image_size", "backbone.name", "protocol", "contamination.ratio", "pr
 HEAD = ["model", "category", "metric", "labels", "published", "ours", "seeds", "difference", "protocols", "source"]
 INTRO = """# Ours against published
 
-{count} numbers that papers and repositories publish for the models and datasets here ([published.csv](published.csv)),
-and ours where the same has been run: means over seeds, without crop or shift, with the same labelled anomalies and
-contamination, by the setting that differs least; a mean over categories only if all were run.
+Papers and repositories publish {count} values for the models and datasets here ([published.csv](published.csv)). This
+page shows those that were also run here. *Ours* is the mean over seeds, without crop or shift, with the same labelled
+anomalies and contamination, under the settings that differ least. A mean over categories needs runs of all of them.
 
-**Numbers under unlike protocols do not compare.** A centre crop takes defects near the border out of the test set. The
-best epoch on test is a result that nobody gets on a line. Another resolution, other weights, another split (ours is
-[`study`](conditions.md#the-split) or `published`) or the `small` preset move a number by more than most papers claim as
-progress. *Protocols* says in which points both differ or, where nothing has been run here, what the source tells.
+**Values under different protocols do not compare.** A centre crop removes defects near the border from the test set.
+Choosing the epoch on the test set adds an optimistic bias. Another resolution, other weights, another split (ours is
+[`study`](conditions.md#the-split) or `published`) or the `small` preset changes a value by more than most papers claim
+as progress. The column *protocols* names the points in which the two protocols differ.
+"""
+REST = """
+{count} further published values for {models} models are in [published.csv](published.csv); none was run here.
 """
 
 
@@ -92,16 +95,18 @@ def published_rows(experiments: pd.DataFrame) -> pd.DataFrame:
 
 
 def published_page(experiments: pd.DataFrame) -> str:
-    """The text of docs/published.md: a table for each dataset, those with results of ours first."""
+    """The text of docs/published.md: a table for each dataset of what was run here, and a line on the rest."""
     datasets, rows = _datasets(), against_published(experiments)
-    page = INTRO.format(count=len(rows))
-    for name, part in sorted(rows.groupby("dataset"), key=lambda pair: (pair[1]["our value"].isna().all(), pair[0])):
-        run, unlike = int(part["our value"].notna().sum()), int((part["protocol differences"] != "").sum())
-        page += f"\n## {datasets[name]['about']['title']}: `{name}`\n\n{len(part)} published, {run} of them run here."
-        if unlike:
-            page += f" **In {unlike} of {run} the protocols differ: what lies between does not say which is better.**"
-        page += "\n\n" + markdown.table(HEAD, [_cells(row) for row in part.to_dict("records")])
-    return page
+    page, run = INTRO.format(count=len(rows)), rows["our value"].notna()
+    for name, part in rows[run].groupby("dataset"):
+        page += f"\n## {datasets[name]['about']['title']}: `{name}`\n"
+        if unlike := int((part["protocol differences"] != "").sum()):
+            page += (
+                f"\n**The protocols differ in {unlike} of {len(part)}: the differences do not show which is better.**\n"
+            )
+        page += "\n" + markdown.format_table(HEAD, [_cells(row) for row in part.to_dict("records")])
+    rest = rows[~run]
+    return page + (REST.format(count=len(rest), models=rest["model"].nunique()) if len(rest) else "")
 
 
 def _settings(row: dict[Any, Any], categories: list[str], runs: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,4 +12,4 @@ def severity_table() -> str:
         + [str(strength) for strength in kind.severities]
         for kind in SHIFTS.values()
     ]
-    return markdown.table(head, rows)
+    return markdown.format_table(head, rows)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from viad.config.composition import read_option
+
 # Parts of the params that come from a file of their own in conf/, and the keys that change a result.
 PARTS = ("dataset", "model", "validation")
 KEYS = ("dataset.options.", "dataset.split.", "model.paper.", "model.small.", "threshold.", "validation.patience")
@@ -16,7 +18,7 @@ def changed_settings(params: Mapping[str, Any], read: Callable[[str], Any]) -> s
         read: the content of a file of its conf/ by path, None where there is none.
     """
     names = {part: params.get(part, {}).get("name", "") for part in PARTS}
-    groups = {part: read(f"conf/{part}/{name}.yaml") or {} for part, name in names.items()}
+    groups = {part: read_option(f"conf/{part}/{name}.yaml", read) for part, name in names.items()}
     there = dict(_flat((read("conf/config.yaml") or {}) | groups))
     changed = [
         f"{key}={value}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from viad.artifacts.dvc_adapter import Repository
 from viad.artifacts.labelled_predictions import read_labelled_predictions
 from viad.artifacts.samples import read_samples
 from viad.errors import ConfigError, DataError
@@ -42,13 +43,11 @@ def remeasure(names: Sequence[str]) -> Iterator[Outcome]:
     Raises:
         ConfigError: DVC has no experiment of a name.
     """
-    from dvc.repo import Repo
-
     revisions = from_dvc().revisions
     if unknown := sorted(set(names) - set(revisions)):
         there = ", ".join(sorted(revisions)) or "none"
         raise ConfigError(f"no experiment '{unknown[0]}'. DVC has here: {there}.")
-    with Repo() as repo:
+    with Repository() as repo:
         for name in names or sorted(revisions):
             files = Revision(repo, revisions[name])
             if names or any(missing_metrics(files, *place) for place in _places(files)):

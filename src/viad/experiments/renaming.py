@@ -1,5 +1,6 @@
 """Experiments with DVC's random names get ones that say what they are."""
 
+from viad.artifacts.dvc_adapter import Repository
 from viad.experiments.naming import RANDOM
 from viad.experiments.revisions import Revision
 from viad.experiments.tables import described
@@ -10,17 +11,15 @@ def rename_all() -> dict[str, str]:
 
     Two experiments that differ in nothing a name holds are told apart by a number.
     """
-    from dvc.repo import Repo
-
     renamed = {}
-    with Repo() as repo:
-        there = [one for listed in repo.experiments.ls(all_commits=True).values() for one in listed]
+    with Repository() as repo:
+        there = repo.list_experiments()
         taken = {name for name, _ in there}
         for old, revision in there:
             if not RANDOM.fullmatch(old) or (row := described(Revision(repo, revision))) is None:
                 continue
             new = _free(row["experiment"], taken)
-            repo.experiments.rename(new_name=new, exp_name=old)
+            repo.rename_experiment(old, new)
             taken.add(new)
             renamed[old] = new
     return renamed

@@ -18,7 +18,7 @@ def results_table(title: str, results: dict[str, dict[str, Any]]) -> str:
     """
     shown = [m for m in metrics_shown("results") if any(m.key in measured for measured in results.values())]
     rows = [[category, *(_cell(measured, m) for m in shown)] for category, measured in results.items()]
-    return f"{title}\n\n{markdown.table(['category', *(m.label for m in shown)], rows)}"
+    return f"{title}\n\n{markdown.format_table(['category', *(m.label for m in shown)], rows)}"
 
 
 def _cell(measured: dict[str, Any], metric: Metric) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from viad.artifacts.dvc_adapter import Repository
 from viad.experiments.earlier_versions import rename_overrides, translate_params
 from viad.experiments.measurements import read_quality
 from viad.experiments.naming import experiment_name
@@ -94,15 +95,12 @@ def from_dvc() -> Experiments:
 
     A later run of an experiment takes the place of an earlier one with the same conditions.
     """
-    from dvc.repo import Repo
-
     found: dict[tuple[str, str], dict[str, Any]] = {}
     scores: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
     when: dict[str, str] = {}
-    with Repo() as repo:
-        listed = repo.experiments.ls(all_commits=True)
-        revisions = ["HEAD", *(sha for experiments in listed.values() for _, sha in experiments)]
-        for revision in sorted(revisions, key=lambda revision: repo.scm.resolve_commit(revision).commit_time):
+    with Repository() as repo:
+        revisions = ["HEAD", *(sha for _, sha in repo.list_experiments())]
+        for revision in sorted(revisions, key=lambda revision: repo.read_commit(revision).time):
             files = Revision(repo, revision)
             if revision == "HEAD" and not _reproduced(files):
                 continue

@@ -7,10 +7,12 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import yaml
 
 from viad.artifacts.atomic import replacing
+from viad.artifacts.dvc_adapter import DvcError, Repository
 from viad.artifacts.images import read_image, read_mask
 from viad.datasets.imported import TABLE
 from viad.errors import ConfigError, DataError
@@ -18,6 +20,7 @@ from viad.importing.contact_sheet import draw_contact_sheet
 from viad.importing.layouts import Picture, read_table, understand
 
 IMPORTED, CONF, CODE = Path("data/imported"), Path("conf/dataset"), "src/viad/datasets/imported.py"
+SPLIT = "half_reserve"  # of conf/dataset/split
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 COLUMNS = ["sample", "image", "mask", "label", "defect", "split", "group", "domain", "category"]
 HEAD = "# Imported by `viad import`; the images are versioned in {folder}.dvc.\n"
@@ -124,21 +127,18 @@ def _ids(pictures: Sequence[Picture]) -> list[str]:
 
 def _version(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
     """Let DVC version the folder, and write the yaml; staged, as `dvc exp run` sets aside what Git does not know."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
     try:
-        with Repo() as repo:
-            (stage,) = repo.add(str(folder))
-            conf = _write_yaml(name, pictures, str(stage.outs[0].hash_info.value))
-            repo.scm.add([f"{folder}.dvc", str(conf)])
-    except DvcException as error:
+        with Repository() as repo:
+            conf = _write_yaml(name, pictures, repo.add_folder(folder))
+            repo.stage_files([folder.with_name(f"{name}.dvc"), conf])
+    except DvcError as error:
         raise DataError(f"{folder}: DVC cannot add it ({error}).") from error
 
 
 def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
     folder = IMPORTED / name
-    dataset = {
+    dataset: dict[str, Any] = {
+        "defaults": [{"split": SPLIT}, "_self_"],
         "name": name,
         "code": CODE,
         "categories": sorted({picture.category for picture in pictures}),
@@ -152,21 +152,18 @@ def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
         "options": {},
         "counts": None,
         "doubtful_defects": [],
-        "split": {
-            "seed": 3341, "test_normals": 0.25, "val_normals": 0.15, "reserve_anomalies": _pool(pictures),
-            "reserve_defects": [], "val_anomalies": 0.2,
-        },
     }  # fmt: skip
+    if not _spares_anomalies(pictures):
+        dataset["split"] = {"reserve_anomalies": 0}
     with replacing(CONF / f"{name}.yaml") as aside:
         text = yaml.safe_dump(dataset, sort_keys=False, allow_unicode=True)
         aside.write_text(HEAD.format(folder=folder) + text, encoding="utf-8")
     return CONF / f"{name}.yaml"
 
 
-def _pool(pictures: Sequence[Picture]) -> float:
-    """Half of the anomalies may be learnt from, unless the split has a reserve or there are few."""
-    anomalies = sum(picture.label for picture in pictures)
-    return 0 if anomalies < 10 or any(picture.split == "reserve" for picture in pictures) else 0.5
+def _spares_anomalies(pictures: Sequence[Picture]) -> bool:
+    """Whether a part of the test anomalies can go to the reserve: there are ten, and the split has no reserve."""
+    return sum(picture.label for picture in pictures) >= 10 and all(picture.split != "reserve" for picture in pictures)
 
 
 def _summary(pictures: Sequence[Picture], sizes: Counter[str]) -> str:

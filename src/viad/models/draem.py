@@ -31,6 +31,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import rotate
 
 from viad.errors import ConfigError
+from viad.models.components.resolution import resize_images
 from viad.models.components.texture_anomalies import TextureAnomalies
 from viad.models.components.textures import Textures
 
@@ -135,10 +136,7 @@ class _Model(DraemModel):
 
     def resized(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) at the networks' resolution."""
-        size = (self.resolution, self.resolution)
-        if images.shape[2:] == size:
-            return images
-        return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+        return resize_images(images, self.resolution)
 
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, 3, h, w) and logits (B, 2, h, w), normal first, of resized images."""

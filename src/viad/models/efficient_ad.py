@@ -43,6 +43,7 @@ from viad.backbones.frozen import freeze
 from viad.config.params import one_of
 from viad.errors import ConfigError, WeightsError
 from viad.models.components.channel_statistics import channel_statistics
+from viad.models.components.resolution import resize_images
 from viad.models.components.textures import Textures
 from viad.seeds import generator
 
@@ -256,10 +257,7 @@ class _Model(EfficientAdModel):
 
     def resized(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) at the networks' resolution."""
-        size = (self.resolution, self.resolution)
-        if images.shape[2:] == size:
-            return images
-        return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+        return resize_images(images, self.resolution)
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Squared differences of student to teacher and to autoencoder, (B, 1, h, w) each, of resized images."""

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from viad.artifacts.samples import ANOMALOUS
-from viad.config.params import fraction, one_of
+from viad.config.numbers import check_share, check_whole_number
+from viad.config.params import one_of
 from viad.errors import ConfigError
 
 SOURCES = ("reserve", "natural")
@@ -39,7 +40,7 @@ class AnomalyReserve:
         Raises:
             ConfigError: the reserve holds too few.
         """
-        ratio = fraction("contamination.ratio", wanted["ratio"])
+        ratio = check_share("contamination.ratio", wanted["ratio"])
         source = one_of("contamination.source", wanted["source"], SOURCES)
         stock = self.natural if source == "natural" else self.free
         count = round(normals * ratio / (1 - ratio))
@@ -67,9 +68,9 @@ class AnomalyReserve:
             known = ", ".join(sorted(set(self.free["defect"])))
             raise ConfigError(f"supervision.defects: {sorted(unknown)} are not in the reserve, which has {known}.")
         stock = self.free[self.free["defect"].isin(defects)] if defects else self.free
-        count = len(stock) if anomalies == "all" else anomalies
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise ConfigError(f"supervision.anomalies: {anomalies!r} is neither a count nor 'all'.")
+        count = len(stock)
+        if anomalies != "all":
+            count = check_whole_number("supervision.anomalies", anomalies, otherwise="'all'")
         if count > len(stock):
             raise ConfigError(
                 f"supervision.anomalies: {count}, but the reserve has {len(stock)} beside those reserved for "

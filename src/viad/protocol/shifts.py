@@ -16,6 +16,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
 from viad.artifacts.images import Pixels
+from viad.config.numbers import check_whole_number
 from viad.config.params import one_of
 from viad.errors import ConfigError
 from viad.protocol.shift_registry import SHIFTS, Affine, ImageMap, Shift, shift
@@ -32,9 +33,9 @@ def shift_for(name: str, severity: int) -> Shift | None:
             raise ConfigError(f"shift.severity: {severity}, but shift is none. Choose one, as -S shift=brightness.")
         return None
     one_of("shift", name, ("none", *SHIFTS))
-    if type(severity) is not int or not 1 <= severity <= 5:
-        raise ConfigError(f"shift.severity: {severity!r} is not a whole number from 1 to 5.")
-    return Shift(SHIFTS[name], SHIFTS[name].severities[severity - 1])
+    strengths = SHIFTS[name].severities
+    level = check_whole_number("shift.severity", severity, low=1, high=len(strengths))
+    return Shift(SHIFTS[name], strengths[level - 1])
 
 
 @shift("brightness times this, or divided by it", severities=(1.1, 1.2, 1.35, 1.5, 1.75), sampled=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from viad.artifacts.samples import ANOMALOUS, NORMAL
-from viad.config.params import fraction
+from viad.config.numbers import check_share, check_whole_number
 from viad.errors import ConfigError, DataError
 from viad.seeds import generator
 
@@ -41,13 +41,13 @@ def assign_splits(samples: pd.DataFrame, protocol: str, split: dict[str, Any], c
             )
         return samples["split"]
     result = samples["split"].copy()
-    units = _Units(samples, int(split["seed"]), category)
+    units = _Units(samples, check_whole_number("dataset.split.seed", split["seed"]), category)
     unsplit = result == ""
     result[unsplit] = units.contain(samples["label"] == ANOMALOUS)[unsplit].map({True: "test", False: "train"})
-    share = fraction("dataset.split.test_normals", split["test_normals"])
+    share = check_share("dataset.split.test_normals", split["test_normals"])
     result[units.take(unsplit & (result == "train"), share)] = "test"
     if not (result == "val").any():
-        share = fraction("dataset.split.val_normals", split["val_normals"])
+        share = check_share("dataset.split.val_normals", split["val_normals"])
         result[units.take((result == "train") & (samples["label"] == NORMAL), share)] = "val"
     result[_reserve(samples, result, units, split)] = "reserve"
     _check(samples, result, category)
@@ -66,7 +66,7 @@ def _reserve(samples: pd.DataFrame, result: pd.Series, units: "_Units", split: d
                 f"dataset.split.reserve_anomalies: {amount}, but of {stock} anomalies some must stay for test."
             )
         amount = amount / max(stock, 1)
-    return samples.index[apart].append(units.take(others, fraction("dataset.split.reserve_anomalies", amount)))
+    return samples.index[apart].append(units.take(others, check_share("dataset.split.reserve_anomalies", amount)))
 
 
 class _Units:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from viad.artifacts.dvc_adapter import Repository
 from viad.comparison.conditions import AXES, PLAIN
 from viad.comparison.curves import curves
 from viad.comparison.practice import MARKS
@@ -72,11 +72,9 @@ def describe_metrics() -> list[dict[str, Any]]:
 
 def _commit() -> dict[str, str]:
     """The last commit and its day: the page is the same for the same commit and experiments."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        commit = repo.scm.resolve_commit("HEAD")
-    return {"commit": commit.hexsha[:7], "date": f"{datetime.fromtimestamp(commit.commit_time, UTC):%Y-%m-%d}"}
+    with Repository() as repo:
+        commit = repo.read_commit("HEAD")
+    return {"commit": commit.sha[:7], "date": f"{commit.time:%Y-%m-%d}"}
 
 
 def _experiments(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from viad.artifacts.anomaly_maps import StoredMaps
+from viad.artifacts.dvc_adapter import Repository
 from viad.artifacts.images import read_image, read_mask
 from viad.comparison.conditions import PLAIN
 from viad.experiments.revisions import Revision
@@ -31,10 +32,8 @@ def galleries(experiments: Experiments, names: Sequence[str], out: Path) -> list
 
     An experiment whose predictions or images are no longer in DVC's cache has none.
     """
-    from dvc.repo import Repo
-
     found = []
-    with Repo() as repo:
+    with Repository() as repo:
         for name in names:
             if name not in experiments.revisions:
                 continue

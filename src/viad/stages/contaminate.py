@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from viad.artifacts.samples import ANOMALOUS, NORMAL, read_samples, write_samples
-from viad.config.params import fraction, one_of, read_params
+from viad.config.numbers import check_share, check_whole_number
+from viad.config.params import one_of, read_params
 from viad.errors import ConfigError
 from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.seeds import generator
@@ -26,13 +27,14 @@ def main(category: str) -> None:
         "dataset.name", "dataset.doubtful_defects", "dataset.split.reserve_defects", "dataset.split.val_anomalies",
         "contamination", "supervision", "validation.name", "seed",
     )  # fmt: skip
+    seed = check_whole_number("seed", params["seed"])
     samples = read_samples(Path("data/resized") / params["dataset.name"] / category)
     reserve = AnomalyReserve(
         samples[samples["split"] == "reserve"],
         doubtful_defects=params["dataset.doubtful_defects"],
         reserve_defects=params["dataset.split.reserve_defects"],
-        val_share=fraction("dataset.split.val_anomalies", params["dataset.split.val_anomalies"]),
-        rng=generator(params["seed"], "contaminate", category),
+        val_share=check_share("dataset.split.val_anomalies", params["dataset.split.val_anomalies"]),
+        rng=generator(seed, "contaminate", category),
     )
     train = samples[samples["split"] == "train"]
     noise = reserve.contamination(params["contamination"], len(train))

@@ -5,8 +5,8 @@ from pathlib import Path
 from viad.artifacts.atomic import replacing
 from viad.artifacts.labelled_predictions import read_labelled_predictions
 from viad.artifacts.provenance import write_json
-from viad.config.params import fraction, read_params
-from viad.errors import ConfigError
+from viad.config.numbers import check_share, check_whole_number
+from viad.config.params import read_params
 from viad.metrics.measurement import measure_category
 from viad.plots.curves import write_curves
 from viad.plots.heatmaps import draw_gallery
@@ -18,14 +18,12 @@ SCORED = ["sample", "image", "mask", "label", "defect", "domain", "score", "row"
 def main(category: str) -> None:
     """Measure predictions/<dataset>/<category> against the labels and masks."""
     params = read_params("dataset.name", "dataset.attribution", "threshold", "bootstrap", "shift.name", "seed")
-    dataset = params["dataset.name"]
-    resamples = params["bootstrap"]["resamples"]
-    if type(resamples) is not int or resamples < 1:
-        raise ConfigError(f"bootstrap.resamples: {resamples!r} is not a whole number above 0.")
-    rate = fraction("threshold.false_positive_rate", params["threshold"]["false_positive_rate"])
+    dataset, seed = params["dataset.name"], check_whole_number("seed", params["seed"])
+    resamples = check_whole_number("bootstrap.resamples", params["bootstrap"]["resamples"], low=1)
+    rate = check_share("threshold.false_positive_rate", params["threshold"]["false_positive_rate"])
     predictions = read_labelled_predictions(dataset, category)
     metrics = measure_category(
-        predictions, rate=rate, resamples=resamples, rng=generator(params["seed"], "bootstrap", category),
+        predictions, rate=rate, resamples=resamples, rng=generator(seed, "bootstrap", category),
         shifted=params["shift.name"] != "none",
     )  # fmt: skip
     test = predictions.test

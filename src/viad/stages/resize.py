@@ -28,9 +28,10 @@ from viad.artifacts.images import (
 )
 from viad.artifacts.samples import ANOMALOUS, NORMAL, write_samples
 from viad.audit import EXCLUDE, excluded_samples
+from viad.config.numbers import check_positive_share, check_whole_number
 from viad.config.params import one_of, read_params
 from viad.datasets import Row, read_rows
-from viad.errors import ConfigError, DataError
+from viad.errors import DataError
 from viad.protocol.splits import PROTOCOLS, assign_splits
 
 
@@ -56,8 +57,8 @@ def main(category: str) -> None:
     one_of("aspect", params["aspect"], ASPECTS)
     one_of("protocol", params["protocol"], PROTOCOLS)
     one_of("audit.exclude", params["audit.exclude"], EXCLUDE)
-    size, crop = params["image_size"], params["center_crop"]
-    _check_size(size, crop)
+    size = check_whole_number("image_size", params["image_size"], low=32, high=4096)
+    crop = check_positive_share("center_crop", params["center_crop"])
     out = Path("data/resized") / params["dataset.name"] / category
 
     raw = Path("data/raw") / params["dataset.name"]
@@ -75,13 +76,6 @@ def main(category: str) -> None:
             for _ in tqdm(jobs, total=len(rows), desc=f"resize {category}", unit="image", mininterval=1):
                 pass
         write_samples(samples, aside)
-
-
-def _check_size(size: Any, crop: Any) -> None:
-    if not isinstance(size, int) or not 32 <= size <= 4096:
-        raise ConfigError(f"image_size: {size!r} is not a whole number of pixels from 32 to 4096.")
-    if isinstance(crop, bool) or not isinstance(crop, int | float) or not 0 < crop <= 1:
-        raise ConfigError(f"center_crop: {crop!r} is not a share above 0 and up to 1.")
 
 
 def _split(params: dict[str, Any]) -> dict[str, Any]:

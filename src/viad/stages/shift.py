@@ -10,13 +10,14 @@ from tqdm import tqdm
 from viad.artifacts.atomic import replacing
 from viad.artifacts.images import read_image, read_mask, write_image
 from viad.artifacts.samples import read_samples, write_samples
+from viad.config.numbers import check_whole_number
 from viad.config.params import read_params
 from viad.errors import DataError
 from viad.protocol.shift_registry import Shift
 from viad.protocol.shifts import shift_for
 from viad.seeds import generator
 
-SAMPLES = 50
+TRIES = 50
 
 
 def main(category: str) -> None:
@@ -25,6 +26,7 @@ def main(category: str) -> None:
     dataset = params["dataset.name"]
     shift = shift_for(params["shift"]["name"], params["shift"]["severity"])
     samples = read_samples(Path("data/resized") / dataset / category)
+    seed = check_whole_number("dataset.split.seed", params["dataset.split.seed"])
     test = samples[samples["split"] == "test"].copy()
     out = Path("data/shifted") / dataset / category
     with replacing(out) as aside:
@@ -35,7 +37,7 @@ def main(category: str) -> None:
             if shift.kind.moves_masks:
                 masked = test["mask"] != ""
                 test.loc[masked, "mask"] = [f"{out.as_posix()}/masks/{name}.png" for name in test["sample"][masked]]
-            apply = partial(_apply, shift=shift, seed=params["dataset.split.seed"], aside=aside)
+            apply = partial(_apply, shift=shift, seed=seed, aside=aside)
             with ThreadPoolExecutor() as pool:
                 for _ in tqdm(pool.map(apply, sources), total=len(test), desc=f"shift {category}", mininterval=1):
                     pass
@@ -49,7 +51,7 @@ def _apply(sample: dict[str, Any], *, shift: Shift, seed: int, aside: Path) -> N
     if shift.kind.moves_masks and sample["mask"]:
         mask = read_mask(Path(sample["mask"]))
         # A defect that has left the frame would be called a miss of nothing: sample another way to move.
-        for _ in range(SAMPLES):
+        for _ in range(TRIES):
             if not mask.any() or transform.mask(mask).any():
                 break
             transform = shift.sample(rng)

@@ -8,6 +8,7 @@ from lightning import seed_everything
 from viad.artifacts.atomic import replacing
 from viad.artifacts.provenance import environment, write_json
 from viad.artifacts.samples import read_samples
+from viad.config.numbers import check_whole_number
 from viad.config.params import read_params
 from viad.seeds import derived_seed
 from viad.training.build import build, device_for, model_spec, save_model, training_notes
@@ -21,28 +22,31 @@ def main(category: str) -> None:
         "dataset.name", "model", "backbone", "image_size", "color", "validation", "preset", "epochs",
         "accelerator", "precision", "seed",
     )  # fmt: skip
-    dataset = params["dataset.name"]
+    dataset, seed = params["dataset.name"], check_whole_number("seed", params["seed"])
+    size = check_whole_number("image_size", params["image_size"])
     device = device_for(params["accelerator"])
     samples = read_samples(Path("data/contaminated") / dataset / category)
 
     spec = model_spec(
-        params["model"], params["backbone"], image_size=params["image_size"], color=params["color"],
+        params["model"], params["backbone"], image_size=size, color=params["color"],
         preset=params["preset"], epochs=params["epochs"],
     )  # fmt: skip
     print(f"train {category}: {spec.name}, preset {spec.preset}, {spec.epochs} epochs on {device.type}", flush=True)
     for note in training_notes(params, on_gpu=device.type == "cuda"):
         print(note, flush=True)
-    seed = seed_everything(derived_seed(params["seed"], "train", category), workers=True, verbose=False)
+    train_seed = derived_seed(seed, "train", category)
+    seed_everything(train_seed, workers=True, verbose=False)
     model = build(spec, params["precision"])
     outcome = fit(
-        model, spec, samples, validation=params["validation"]["name"], patience=params["validation"]["patience"],
-        seed=seed, device=device, log_folder=Path("plots") / dataset / "training" / category,
+        model, spec, samples, validation=params["validation"]["name"],
+        patience=check_whole_number("validation.patience", params["validation"]["patience"]),
+        seed=train_seed, device=device, log_folder=Path("plots") / dataset / "training" / category,
         checkpoints=FOLDER / fingerprint({"category": category, **params}, _files(samples)),
     )  # fmt: skip
     with replacing(Path("models") / dataset / category) as out:
         save_model(model, spec, out)
     write_json(
-        {**describe(outcome, spec), "seed": params["seed"], **environment(device.type)},
+        {**describe(outcome, spec), "seed": seed, **environment(device.type)},
         Path("metrics") / dataset / "training" / f"{category}.json",
     )
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
+from viad.artifacts.dvc_adapter import Repository
 from viad.errors import ConfigError
 from viad.studies.plans import FOLDER, Experiment
 from viad.studies.stage_server import stage_server
@@ -41,10 +42,8 @@ class Outcome:
 
 def existing() -> set[str]:
     """The names of all experiments that DVC knows here, whatever commit they started from."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        return {name for listed in repo.experiments.ls(all_commits=True).values() for name, _ in listed}
+    with Repository() as repo:
+        return {name for name, _ in repo.list_experiments()}
 
 
 def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterator[Outcome]:

@@ -30,6 +30,7 @@ CLIENT = """#!/bin/sh
 '''exec' "{python}" -IS "$0" "$@"
 ' '''
 import json, os, socket, sys
+parent = os.getppid()
 line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 try:
     if sys.argv[1:2] != ["src/stage.py"]:
@@ -40,8 +41,14 @@ except OSError:
 asked = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode() + b"\\n"
 socket.send_fds(line, [asked[:1]], [0, 1, 2])
 line.sendall(asked[1:])
-code = line.recv(16)
-sys.exit(int(code) if code else 1)
+line.settimeout(0.5)
+while os.getppid() == parent:
+    try:
+        code = line.recv(16)
+        sys.exit(int(code) if code else 1)
+    except TimeoutError:
+        pass
+sys.exit(1)
 """
 
 

@@ -16,6 +16,7 @@ from torchvision.transforms.v2 import Compose, Normalize, Resize
 import viad.backbones.embedded  # noqa: F401  # registers them with timm
 from viad.backbones.frozen import PRECISIONS, FrozenBackbone, TunedBackbone, trained_state
 from viad.backbones.weights import ensure_weights, load_weights, weights_file
+from viad.config.numbers import check_whole_number
 from viad.config.params import one_of
 from viad.errors import ConfigError
 
@@ -111,8 +112,7 @@ def training_notes(params: dict[str, Any], *, on_gpu: bool) -> list[str]:
 
 
 def _check_epochs(epochs: Any, preset: dict[str, Any], name: str) -> None:
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ConfigError(f"epochs: {epochs!r} is neither a whole number above 0 nor null.")
+    check_whole_number("epochs", epochs, low=1, otherwise="null")
     if preset["epochs"] <= 1 and epochs != preset["epochs"]:
         raise ConfigError(f"epochs: {epochs}, but {name} does not train by epochs. Leave it at null.")
 

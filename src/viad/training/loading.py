@@ -109,5 +109,8 @@ def batches(
         collate_fn=_collate,
         # On a CPU the cores are busy with the network; decoding a small PNG takes a tenth of its time.
         num_workers=4 if on_gpu else 0,
+        # Python 3.14 no longer forks by default: each epoch would start with four imports of torch and anomalib.
+        # The workers only decode images and never touch the GPU.
+        multiprocessing_context="fork" if on_gpu else None,
         pin_memory=on_gpu,
     )

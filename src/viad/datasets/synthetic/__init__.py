@@ -26,9 +26,11 @@ from tqdm import tqdm
 
 from viad.artifacts.images import write_image
 from viad.artifacts.samples import ANOMALOUS, NORMAL
+from viad.config.numbers import check_whole_number
 from viad.datasets import Row
 from viad.datasets.synthetic.specimen import GOOD, PRODUCTS, Order, kinds, picture
 from viad.errors import ConfigError, DataError
+from viad.processes.parent import end_with
 
 FOREIGN = "foreign"
 SPLITS = ("train", "test", "reserve")
@@ -54,8 +56,8 @@ def publish(out: Path, source: dict[str, Any]) -> None:
     workers = ProcessPoolExecutor(
         max_workers=min(os.cpu_count() or 1, len(orders)),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=cv2.setNumThreads,  # a process a core is enough
-        initargs=(1,),
+        initializer=_prepare_worker,
+        initargs=(os.getpid(),),
     )
     with workers as pool:
         done = pool.map(partial(_draw, out), orders, chunksize=4)
@@ -90,9 +92,7 @@ def _checked(source: dict[str, Any]) -> dict[str, int]:
         problem = "missing" if key in RANGES else "not known"
         raise ConfigError(f"dataset.source.{key}: {problem}. The keys are {', '.join(RANGES)}.")
     for key, (least, greatest) in RANGES.items():
-        value = source[key]
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= greatest:
-            raise ConfigError(f"dataset.source.{key}: {value!r} is not a whole number from {least} to {greatest}.")
+        check_whole_number(f"dataset.source.{key}", source[key], low=least, high=greatest)
     return source
 
 
@@ -104,6 +104,11 @@ def _orders(source: dict[str, int]) -> Iterator[Order]:
         for split, kind, count in lots:
             for index in range(count):
                 yield Order(source["seed"], source["size"], category, split, kind, index)
+
+
+def _prepare_worker(parent: int) -> None:
+    end_with(parent)
+    cv2.setNumThreads(1)  # a process a core is enough
 
 
 def _draw(out: Path, order: Order) -> None:

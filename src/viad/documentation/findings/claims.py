@@ -82,7 +82,7 @@ def _by_year(averages: pd.DataFrame, years: Mapping[str, int]) -> str:
         ]
         rows.append([dataset, len(group), *said, f"{trend.statistic:+.2f} (p = {trend.pvalue:.2f})"])
     head = ["dataset", "detectors", f"best before {NEW}", f"best from {NEW} on", "rank correlation of year and AUROC"]
-    return markdown.table(head, rows) if rows else "*Too few detectors.*\n"
+    return markdown.format_table(head, rows) if rows else "*Too few detectors.*\n"
 
 
 def _habits(crop: pd.DataFrame, chosen: pd.DataFrame) -> str:
@@ -186,7 +186,7 @@ def _alarms(table: pd.DataFrame) -> str:
         if pd.notna(row).sum() > 1
     ]
     severities = ["unshifted" if one == "0" else f"severity {one}" for one in wide.columns]
-    return markdown.table(["dataset", "category", "detector", "shift", *severities], rows)
+    return markdown.format_table(["dataset", "category", "detector", "shift", *severities], rows)
 
 
 def _figure(name: str, drawn: list[dict[str, object]]) -> str:

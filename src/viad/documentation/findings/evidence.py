@@ -68,7 +68,7 @@ def shown(name: str, found: pd.DataFrame) -> str:
     if found.empty:
         return "*No paired results yet.*\n"
     text = readable(name, found)
-    return markdown.table(list(text.columns), text.to_numpy().tolist())
+    return markdown.format_table(list(text.columns), text.to_numpy().tolist())
 
 
 def mean_words(found: pd.DataFrame, by: str = "detector") -> str:

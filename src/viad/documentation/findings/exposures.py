@@ -64,4 +64,4 @@ def exposures_table(found: pd.DataFrame) -> str:
         for row in found.to_dict("records")
     ]  # fmt: skip
     head = ["detector", "trained on some exposures", "trained on all", "difference", "told apart"]
-    return markdown.table(head, rows)
+    return markdown.format_table(head, rows)

@@ -22,8 +22,14 @@ def training_batches(module: AnomalibModule) -> Iterator[Batch]:
     loader = module.trainer.train_dataloader
     normals = [i for i, label in enumerate(loader.dataset.labels) if label == NORMAL]
     cache = getattr(getattr(module.model, "feature_extractor", None), "cache", None)
-    rows = Subset(loader.dataset, normals)
-    for batch in DataLoader(rows, loader.batch_size, collate_fn=loader.collate_fn, num_workers=loader.num_workers):
+    once = DataLoader(
+        Subset(loader.dataset, normals),
+        loader.batch_size,
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
+        multiprocessing_context=loader.multiprocessing_context,
+    )
+    for batch in once:
         if cache is not None:
             cache.announce(batch.image_path)
         batch.image = module.pre_processor(batch.image.to(module.device))

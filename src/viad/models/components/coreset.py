@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from viad.config.numbers import check_positive_share
+
 CANDIDATES = 4096  # more make each pick slower, fewer make the passes over all patches more frequent
 BLOCK = 1 << 24  # entries of a distance block: 64 MiB in float32, measured fastest on two cores
 
@@ -138,9 +140,8 @@ def coreset_size(patches: int, ratio: float, limit: int | None) -> int:
     """How many patches a bank keeps: the ratio, at least one, at most `limit`.
 
     Raises:
-        ValueError: the ratio is not in (0, 1].
+        ConfigError: the ratio is not in (0, 1].
     """
-    if not 0 < ratio <= 1:
-        raise ValueError(f"coreset_sampling_ratio: {ratio} is not above 0 and up to 1")
+    check_positive_share("coreset_sampling_ratio", ratio)
     wanted = max(1, int(np.floor(patches * ratio)))
     return wanted if limit is None else min(wanted, limit)

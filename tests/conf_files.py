@@ -1,0 +1,17 @@
+"""The files of conf/ as Hydra composes them, for tests that need one without the rest."""
+
+from pathlib import Path
+
+import yaml
+
+from viad.config.composition import read_option
+
+ROOT = Path(__file__).parents[1]
+
+
+def read_conf(option):
+    """An option such as dataset/elpv, with its bases."""
+    return read_option(
+        f"conf/{option}.yaml",
+        lambda path: yaml.safe_load((ROOT / path).read_text()) if (ROOT / path).is_file() else None,
+    )
