@@ -5,12 +5,14 @@ import hashlib
 import itertools
 import json
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
 
+CONF = Path(__file__).parents[1] / "conf"
 MODELS = {
     "patchcore": "one_class", "padim": "one_class", "simplenet": "one_class", "msflow": "one_class",
     "dfm": "one_class", "stfpm": "one_class", "softpatch": "unsupervised", "inreach": "unsupervised",
@@ -53,7 +55,7 @@ def write(root: Path, count: int, base: dict) -> list[str]:
 def experiment(base, seed, noise, shift, size, model):
     """Its params, and its outputs by path."""
     params = copy.deepcopy(base)
-    params["model"] = {"name": model}
+    params["model"] = copy.deepcopy(_model(model))
     params |= {"seed": seed, "image_size": size}
     params["shift"] = {"name": shift[0], "severity": shift[1]}
     params["contamination"]["ratio"] = noise
@@ -64,6 +66,11 @@ def experiment(base, seed, noise, shift, size, model):
         tested = scores(normals, anomalies, skill=2 - list(MODELS).index(model) / 8 - noise - shift[1] / 9, rng=rng)
         files |= _outputs(category, tested, MODELS[model], rng)
     return params, files
+
+
+@cache
+def _model(name):
+    return yaml.safe_load((CONF / f"model/{name}.yaml").read_text())
 
 
 def scores(normals, anomalies, skill, rng):

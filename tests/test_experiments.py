@@ -117,19 +117,19 @@ def test_metrics_measured_again_take_the_place_of_the_stored_ones():
     assert set(changed.columns.get_level_values(0)) == {"pg2"}
 
 
-def test_other_settings_are_another_experiment(here):
+def test_overrides_are_another_experiment(here):
     import subprocess
 
     shutil.copytree(ROOT / "conf", here / "conf")
     who = ["-c", "user.name=t", "-c", "user.email=t@t"]
     for command in (["add", "conf"], [*who, "commit", "-qm", "conf"]):
         subprocess.run(["git", *command], cwd=here, check=True)
-    many_experiments.write(here, 1, PARAMS | {"threshold": {"false_positive_rate": 0.1}})
+    many_experiments.write(here, 1, PARAMS | {"toy": 0.1})
     table = from_dvc().table
     assert len(table) == 26
-    changed = table[table["settings"] != ""]
-    assert set(changed["settings"]) == {"threshold.false_positive_rate=0.1"}
-    assert set(changed["experiment"]) == {"patchcore-elpv-128-threshold.false_positive_rate_0.1-s3341"}
+    changed = table[table["overrides"] != ""]
+    assert set(changed["overrides"]) == {"toy=0.1"}
+    assert set(changed["experiment"]) == {"patchcore-elpv-128-toy_0.1-s3341"}
 
 
 def _git(*command):

@@ -17,11 +17,13 @@ from viad.metrics import catalogue
 from viad.metrics import image as image_metrics
 from viad.metrics.catalogue import Metric
 
+COLLECT = "from viad.experiments.committed_results import collect; collect()"
 TINY = [
     "dataset=synthetic", "dataset.categories=[texture]", "dataset.source.size=128", "dataset.source.train_normals=10",
     "dataset.source.test_normals=5", "dataset.source.anomalies=3", "backbone=random", "image_size=64",
     "bootstrap.resamples=50",
 ]  # fmt: skip
+IN_NAME = "_".join(sorted(one.replace("=", "_") for one in TINY if one.startswith("dataset.source.")))
 pytestmark = pytest.mark.pipeline
 
 
@@ -129,6 +131,12 @@ def test_touching_one_models_yaml_reruns_that_models_stages_only(fresh):
         assert _stages_run(_experiment(fresh)) == {"train", "predict", "evaluate", "summarize"}
     finally:
         path.write_text(before)
+    # The edit was never committed, and the experiment's own git tree has it: the name still tells the two apart.
+    fresh.run("viad", "collect")
+    runs = pd.read_csv(fresh.folder / "docs/experiments.csv", keep_default_na=False)
+    edited = runs["overrides"].str.endswith(", model.small.args.num_neighbors=3")
+    assert edited.sum() == 1
+    assert not set(runs["experiment"][edited]) & set(runs["experiment"][~edited])
 
 
 @pytest.mark.parametrize("model", ["padim", "msflow"])
@@ -207,15 +215,15 @@ def test_every_other_option_at_once(fresh):
 
 
 def test_experiments_are_kept_for_the_docs(fresh):
-    fresh.run("viad", "collect")
+    fresh.run("python", "-c", COLLECT)
     table = pd.read_csv(fresh.folder / "docs/experiments.csv").set_index(["experiment", "category"])
-    row = table.loc[("patchcore-synthetic-64-random-s3341", "texture")]
+    row = table.loc[(f"patchcore-synthetic-64-random-{IN_NAME}-s3341", "texture")]
     quality = _json(fresh, "metrics/synthetic/texture.json")
     assert row["image_auroc"] == pytest.approx(quality["image_auroc"], rel=1e-5)
     assert [row["pg2_low"], row["pg2_high"]] == pytest.approx(quality["intervals"]["pg2"], rel=1e-5)
     assert row["preset"] == "small"
     before = len(table)
-    fresh.run("viad", "collect")
+    fresh.run("python", "-c", COLLECT)
     assert len(pd.read_csv(fresh.folder / "docs/experiments.csv")) == before
 
 

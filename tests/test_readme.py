@@ -48,6 +48,15 @@ def test_the_datasets_page_says_what_the_yamls_say(monkeypatch):
     assert counts_table() in page, "run `viad docs`"
 
 
+def test_the_conditions_page_has_the_table_of_conditions(monkeypatch):
+    from viad.documentation.condition_table import conditions_table, excluded_table
+
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs/conditions.md").read_text(encoding="utf-8")
+    assert conditions_table() in page, "run `viad docs`"
+    assert excluded_table() in page, "run `viad docs`"
+
+
 def test_links_lead_somewhere():
     results = set(list_committed("metrics", "plots"))  # those in the workspace are of its last run
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
@@ -65,7 +74,7 @@ def test_make_targets_exist(command):
 def shrink(project):
     """Smaller defaults in conf/, so that the commands themselves stay as written."""
     changes = {
-        "config.yaml": [("model.${preset}.image_size,256}", "model.${preset}.image_size,64}")],
+        "config.yaml": [("of_preset:image_size,256}", "of_preset:image_size,64}")],
         "backbone/of_preset.yaml": [("backbone,efficientnet_lite0}}", "backbone,random}}")],
         "dataset/elpv.yaml": [("categories: [mono, poly]", "categories: [mono]")],
         "dataset/synthetic.yaml": [
@@ -82,7 +91,7 @@ def shrink(project):
             assert old in text, (name, old)
             text = text.replace(old, new, 1)
         path.write_text(text)
-    project.run("viad", "params")
+    project.run("viad", "compose")
     project.run("git", "commit", "--quiet", "--all", "--message", "tiny defaults")
 
 

@@ -44,7 +44,7 @@ SIDE = 24  # pixels, of the test's images
 # What the page is given.
 
 
-def row(experiment, dataset, category, model, rng, *, marks=(), condition="plain", seed=3341):
+def row(experiment, dataset, category, model, rng, *, caveats=(), condition="plain", seed=3341):
     """One row of the experiments; every seventh or so value is missing."""
     values = {name: round(float(rng.uniform(0.3, 0.99)), 6) for name in MEASURED}
     ends = {f"{name}_low": value - 0.03 for name, value in values.items()}
@@ -71,7 +71,7 @@ def row(experiment, dataset, category, model, rng, *, marks=(), condition="plain
         "condition": condition,
         "seed": seed,
         **measured,
-        "marks": list(marks),
+        "caveats": list(caveats),
     }
 
 
@@ -81,11 +81,11 @@ def experiment_rows():
     rows = []
     for model in MODELS:
         for dataset, categories in CATEGORIES.items():
-            marks = ["centre_crop"] if (model, dataset) == ("padim", "elpv") else []
-            rows += [row(f"{model}-{dataset}-256-s3341", dataset, c, model, rng, marks=marks) for c in categories]
+            caveats = ["centre_crop"] if (model, dataset) == ("padim", "elpv") else []
+            rows += [row(f"{model}-{dataset}-256-s3341", dataset, c, model, rng, caveats=caveats) for c in categories]
     shifted = "patchcore-elpv-256-brightness3-s3341"
     rows += [row(shifted, "elpv", c, "patchcore", rng, condition="brightness 3") for c in CATEGORIES["elpv"]]
-    rows.append(row("hostile", "elpv", "mono", "padim", rng, marks=["<b>"], condition=HOSTILE, seed=0))
+    rows.append(row("hostile", "elpv", "mono", "padim", rng, caveats=["<b>"], condition=HOSTILE, seed=0))
     return rows
 
 
@@ -103,7 +103,7 @@ def contents(rows=None, galleries=()):
         ],
         "columns": describe_metrics(),
         "experiments": rows,
-        "marks": {
+        "caveats": {
             "centre_crop": {"title": "Centre crop", "sentence": "Defects at the border were cut away."},
             "<b>": {"title": "<b>odd</b>", "sentence": HOSTILE},
         },
@@ -216,7 +216,7 @@ def nothing():
     return {
         **{key: [] for key in KEYS},
         "made": {"commit": "abc1234", "date": "2026-11-26", "experiments": 0},
-        "marks": {},
+        "caveats": {},
         "models": {"metric": "AUROC", "head": [], "rows": []},
         "ranks": {"blocks": None, "p": None, "critical_difference": None, "models": [], "words": "", "figure": None},
         "cards": {"datasets": [], "models": []},
@@ -529,7 +529,7 @@ def test_words_find_rows_that_have_them_all(page, report):
     page.type("#search", "SUPERVISED assembly")
     assert shown_keys(page) == keys([r for r in rows if r["model"] == "devnet" and r["category"] == "assembly"])
     page.type("#search", "centre crop")
-    assert shown_keys(page) == keys([r for r in rows if "centre_crop" in r["marks"]])
+    assert shown_keys(page) == keys([r for r in rows if "centre_crop" in r["caveats"]])
     page.type("#search", "no such thing")
     assert shown_keys(page) == []
 
@@ -544,8 +544,8 @@ def test_an_answer_leads_to_its_experiment(page):
 def test_marks_stand_at_the_experiment_and_are_explained(page, report):
     from selenium.webdriver import ActionChains
 
-    marked = [r for r in report[1]["experiments"] if "centre_crop" in r["marks"]]
-    badges = page.all("#table .badge[data-mark=centre_crop]")
+    marked = [r for r in report[1]["experiments"] if "centre_crop" in r["caveats"]]
+    badges = page.all("#table .badge[data-caveat=centre_crop]")
     assert len(badges) == len(marked) > 0
     assert badges[0].text == "Centre crop"
     assert not page.one("#hint").is_displayed()
@@ -557,7 +557,7 @@ def test_marks_stand_at_the_experiment_and_are_explained(page, report):
     assert page.one("#hint").is_displayed()
     assert "Defects at the border were cut away." in page.texts("#experiments .legend dd")
     page.choose("#difference-a", "padim-elpv-256-s3341")
-    assert page.texts("#difference .marks .badge") == ["Centre crop"]
+    assert page.texts("#difference .caveats .badge") == ["Centre crop"]
 
 
 @in_browser

@@ -9,8 +9,8 @@ import pandas as pd
 from viad.artifacts import markdown
 from viad.artifacts.atomic import replacing
 from viad.artifacts.folders import check_ours
-from viad.comparison.conditions import AXES, PLAIN, SETTING, in_words, prepared, unusual
-from viad.comparison.practice import MARKS, marks
+from viad.comparison.caveats import CAVEATS, find_caveats
+from viad.comparison.conditions import AXES, BASELINE, UNSET, in_words, name_equipment, prepared, without
 from viad.comparison.ranking import ranked
 from viad.comparison.recommendation import recommendations
 from viad.comparison.tables import (
@@ -46,8 +46,8 @@ INTERVALS = (
 
 
 def compare(experiments: Experiments) -> dict[str, pd.DataFrame]:
-    """All tables of a comparison by name, and `experiments` with the `marks` of each."""
-    table, scores = marked(experiments), experiments.scores
+    """All tables of a comparison by name, and `experiments` with the `caveats` of each."""
+    table, scores = with_caveats(experiments), experiments.scores
     averages, apart = means(table), differences(table, scores)
     advice = recommendations(table, averages, apart)
     changed = [effects(table, scores, name, by_defect=name in BY_DEFECT) for name in AXES]
@@ -64,17 +64,17 @@ def compare(experiments: Experiments) -> dict[str, pd.DataFrame]:
     }
 
 
-def marked(experiments: Experiments) -> pd.DataFrame:
-    """The table of experiments with conditions in words and the `marks` of each."""
+def with_caveats(experiments: Experiments) -> pd.DataFrame:
+    """The table of experiments with conditions in words and the `caveats` of each."""
     table = prepared(experiments.table)
-    return table.assign(marks=pd.Series(marks(table), index=table.index, dtype=object))
+    return table.assign(caveats=pd.Series(find_caveats(table), index=table.index, dtype=object))
 
 
 def shown(table: pd.DataFrame, scores: Scores, what: str) -> tuple[str, pd.DataFrame]:
     """Title and readable table of what a study shows: an axis of `AXES`, or one of the tables below.
 
     Args:
-        table: of the study's experiments, as `marked` gives it.
+        table: of the study's experiments, as `with_caveats` gives it.
         scores: of their test images.
         what: its name.
     """
@@ -173,10 +173,9 @@ def _read_difference(row: dict[Any, Any]) -> dict[str, str]:
 
 def _read_effect(row: dict[Any, Any]) -> dict[str, str]:
     axis = AXES[row["axis"]]
-    plain = {key: value for key, value in SETTING.items() if key in (axis.column, *axis.together) and value is not None}
-    held = f"{axis.label}: " + where(row | plain) + "".join(f", {row[column]}" for column in axis.together)
+    held = f"{axis.label}: " + where(row | without(axis)) + "".join(f", {row[kind]}" for kind in axis.together)
     held += f", {row['defect']} defects" if row["defect"] else ""
-    changed = f"{row['baseline'] or 'preset'} → {row['value']}"
+    changed = f"{row['baseline'] or UNSET.get(axis.name, 'none')} → {row['value']}"
     return {"what and where": held, "detector": row["detector"], "change": changed} | _found(row)
 
 
@@ -201,12 +200,12 @@ def _level(row: dict[Any, Any]) -> str:
 
 
 def where(row: dict[Any, Any]) -> str:
-    """A setting in words: dataset, size and what is not usual or not plain."""
-    words = in_words({key: row.get(key, value) for key, value in SETTING.items()})
+    """A setting in words: dataset, size and what is not the baseline."""
+    words = in_words(row)
     size = (
         "" if pd.isna(row.get("image_size")) else f", {row['image_size']} px"
     )  # where sizes are compared, none is held
-    return f"{row['dataset.name']}{size}{unusual(row)}" + ("" if words == PLAIN else f", {words}")
+    return f"{row['dataset.name']}{size}{name_equipment(row)}" + ("" if words == BASELINE else f", {words}")
 
 
 _READ: dict[str, Any] = {
@@ -232,6 +231,6 @@ _READ: dict[str, Any] = {
     "best_on_test": lambda row: {
         "where": where(row | {"epochs": ""}), "detector": row["detector"], "epochs to choose from": row["epochs"],
         "chosen": row["chosen"], "pretended gain": interval(row), "told apart": _yes(row["told_apart"]),
-        "mark": MARKS["selected_on_test"].title,
+        "caveat": CAVEATS["selected_on_test"].title,
     },
 }  # fmt: skip

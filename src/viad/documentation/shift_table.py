@@ -1,15 +1,15 @@
-"""The table of docs/shifts.md, from the registry of shifts."""
+"""The generated part of docs/shifts.md: the strengths of each shift."""
 
-from viad.artifacts import markdown
+from viad.artifacts.markdown import format_table
 from viad.protocol.shifts import SHIFTS
 
 
 def severity_table() -> str:
-    """A row a shift: what its number means, and its strengths."""
+    """What the number of each shift means, what it does to masks, and the number of each severity, as Markdown."""
     head = ["shift", "the number is", "sampled for each image", "masks", "1", "2", "3", "4", "5"]
     rows = [
         [kind.name, kind.meaning, "yes" if kind.sampled else "no", "move" if kind.moves_masks else "stay"]
         + [str(strength) for strength in kind.severities]
         for kind in SHIFTS.values()
     ]
-    return markdown.format_table(head, rows)
+    return format_table(head, rows)

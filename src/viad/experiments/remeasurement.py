@@ -62,11 +62,11 @@ def _places(files: Revision) -> list[tuple[str, str]]:
 def _measure_experiment(files: Revision, name: str) -> Outcome:
     """Measure all categories, then keep all: an experiment is never half of one version and half of another."""
     try:
-        made = {place: _measure_category(files, *place) for place in _places(files)}
+        measured = {place: _measure_category(files, *place) for place in _places(files)}
     except DataError as error:
         return Outcome(name, f"cannot be measured again: {error}", failed=True)
-    changes = [_describe_change(files, *place, quality) for place, quality in made.items()]
-    for place, quality in made.items():
+    changes = [_describe_change(files, *place, quality) for place, quality in measured.items()]
+    for place, quality in measured.items():
         write_quality(files, *place, name, quality)
     return Outcome(name, f"measured again. {' '.join(changes)}")
 

@@ -33,9 +33,9 @@ def shift_for(name: str, severity: int) -> Shift | None:
             raise ConfigError(f"shift.severity: {severity}, but shift is none. Choose one, as -S shift=brightness.")
         return None
     one_of("shift", name, ("none", *SHIFTS))
-    strengths = SHIFTS[name].severities
-    level = check_whole_number("shift.severity", severity, low=1, high=len(strengths))
-    return Shift(SHIFTS[name], strengths[level - 1])
+    kind = SHIFTS[name]
+    number = check_whole_number("shift.severity", severity, low=1, high=len(kind.severities))
+    return Shift(kind, kind.severities[number - 1])
 
 
 @shift("brightness times this, or divided by it", severities=(1.1, 1.2, 1.35, 1.5, 1.75), sampled=True)

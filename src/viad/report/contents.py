@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from viad.artifacts.dvc_adapter import Repository
-from viad.comparison.conditions import AXES, PLAIN
+from viad.comparison.caveats import CAVEATS
+from viad.comparison.conditions import AXES, BASELINE
 from viad.comparison.curves import curves
-from viad.comparison.practice import MARKS
 from viad.comparison.tables import COSTLY
 from viad.comparison.writing import compare, readable, shown, where
 from viad.documentation.published import published_rows
@@ -25,7 +25,7 @@ ANSWERS = 8  # that the page begins with
 SETTINGS = {  # of the page's table of experiments: column of the table of results
     "experiment": "experiment", "category": "category", "dataset": "dataset.name", "model": "model.name",
     "learning_type": "training.learning_type", "backbone": "backbone.name", "preset": "preset",
-    "image_size": "image_size", "condition": "condition", "seed": "seed", "marks": "marks",
+    "image_size": "image_size", "condition": "condition", "seed": "seed", "caveats": "caveats",
 }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> 
         ],
         "columns": describe_metrics(),
         "experiments": _experiments(table),
-        "marks": {name: asdict(mark) for name, mark in MARKS.items()},
+        "caveats": {name: asdict(caveat) for name, caveat in CAVEATS.items()},
         "models": {"metric": "AUROC", **_table(readable("means", tables["means"]))},
         "ranks": _ranks(tables["ranks"]),
         "pareto": _pareto(tables["pareto"]),
@@ -85,7 +85,7 @@ def _experiments(table: pd.DataFrame) -> list[dict[str, Any]]:
         learning_type=rows["learning_type"].astype(str).str.replace("_", "-"),
         image_size=pd.to_numeric(rows["image_size"]),
         condition=[
-            condition if labels == "0" else f"{condition}, {labels} labels".removeprefix("plain, ")
+            condition if labels == "0" else f"{condition}, {labels} labels".removeprefix(f"{BASELINE}, ")
             for condition, labels in zip(table["condition"], table["labels"], strict=True)
         ],
     )
@@ -100,7 +100,7 @@ def _table(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _ranks(ranks: pd.DataFrame) -> dict[str, Any]:
     if ranks.empty:
-        none = "Ranks need three detectors on two test sets under the plain condition."
+        none = "Ranks need three detectors on two test sets under the baseline."
         return {"blocks": 0, "p": None, "critical_difference": None, "models": [], "words": none, "figure": None}
     first = ranks.iloc[0]
     sets = str(first["test_sets"]).split(", ")
@@ -128,13 +128,13 @@ def _pareto(fronts: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = differences[differences["condition"] == PLAIN]
+    rows = differences[differences["condition"] == BASELINE]
     return [
         {
             "title": f"{row['better']} − {row['worse']} on {where(row)}", "a": row["better"], "b": row["worse"],
             "category": row["categories"], "difference": row["difference"], "low": row["low"], "high": row["high"],
         }
-        for row in plain.to_dict("records")
+        for row in rows.to_dict("records")
     ]  # fmt: skip
 
 

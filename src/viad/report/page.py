@@ -20,7 +20,7 @@ KEYS = (
     "answers",
     "columns",
     "experiments",
-    "marks",
+    "caveats",
     "models",
     "ranks",
     "pareto",

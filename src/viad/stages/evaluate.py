@@ -19,13 +19,14 @@ def main(category: str) -> None:
     """Measure predictions/<dataset>/<category> against the labels and masks."""
     params = read_params("dataset.name", "dataset.attribution", "threshold", "bootstrap", "shift.name", "seed")
     dataset, seed = params["dataset.name"], check_whole_number("seed", params["seed"])
-    resamples = check_whole_number("bootstrap.resamples", params["bootstrap"]["resamples"], low=1)
-    rate = check_share("threshold.false_positive_rate", params["threshold"]["false_positive_rate"])
     predictions = read_labelled_predictions(dataset, category)
     metrics = measure_category(
-        predictions, rate=rate, resamples=resamples, rng=generator(seed, "bootstrap", category),
+        predictions,
+        rate=check_share("threshold.false_positive_rate", params["threshold"]["false_positive_rate"]),
+        resamples=check_whole_number("bootstrap.resamples", params["bootstrap"]["resamples"], low=1),
+        rng=generator(seed, "bootstrap", category),
         shifted=params["shift.name"] != "none",
-    )  # fmt: skip
+    )
     test = predictions.test
     with replacing(Path("metrics") / dataset / "scores" / f"{category}.csv") as out:
         test[SCORED].to_csv(out, index=False, float_format="%.9g", lineterminator="\n")

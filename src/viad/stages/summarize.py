@@ -10,9 +10,12 @@ import pandas as pd
 
 from viad.artifacts.atomic import replacing
 from viad.artifacts.provenance import write_json
-from viad.config.params import read_params
+from viad.config.conf_files import read_yaml
+from viad.config.params import read_all_params
 from viad.errors import DataError
+from viad.experiments.conditions import read_conditions
 from viad.experiments.naming import experiment_name
+from viad.experiments.overrides import find_overrides
 from viad.experiments.run_table import TABLE, results_table
 from viad.metrics.catalogue import Metric, measured_metrics, metrics_at
 
@@ -21,13 +24,9 @@ CURVES = ("roc.csv", "precision_recall.csv", "score_histogram.csv")
 
 def main() -> None:
     """Average metrics/<dataset>/ over the categories; gather their curves and galleries."""
-    params = read_params(
-        "dataset.name", "dataset.categories", "model.name", "backbone.name", "image_size", "shift", "color", "aspect",
-        "center_crop", "protocol", "contamination", "supervision", "validation.name", "preset", "epochs", "precision",
-        "seed",
-    )  # fmt: skip
-    categories = params["dataset.categories"]
-    metrics, plots = Path("metrics") / params["dataset.name"], Path("plots") / params["dataset.name"]
+    params = read_all_params()  # a title says whatever distinguishes an experiment, so it depends on all of them
+    dataset, categories = params["dataset"]["name"], params["dataset"]["categories"]
+    metrics, plots = Path("metrics") / dataset, Path("plots") / dataset
 
     quality = [_read(metrics / f"{category}.json") for category in categories]
     summary = _means(quality, measured_metrics())
@@ -53,12 +52,10 @@ def main() -> None:
 
 
 def _title(params: dict[str, Any]) -> str:
-    flat = {key: value for key, value in params.items() if not isinstance(value, dict)}
-    for group in ("shift", "contamination", "supervision"):
-        flat |= {f"{group}.{key}": value for key, value in params[group].items()}
+    values = read_conditions(params, find_overrides(params, read_yaml))
     return (
-        f"{experiment_name(flat)}: {params['model.name']} on {params['dataset.name']} at {params['image_size']} px, "
-        f"backbone {params['backbone.name']} (95 % intervals in brackets)"
+        f"{experiment_name(values)}: {values['model.name']} on {values['dataset.name']} at {values['image_size']} px, "
+        f"backbone {values['backbone.name']} (95 % intervals in brackets)"
     )
 
 

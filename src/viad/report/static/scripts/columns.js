@@ -68,7 +68,7 @@ const Columns = (() => {
           "div",
           {},
           el("span", { class: "name" }, cell.getValue()),
-          cell.getData().marks.length ? el("span", { class: "badges" }, cell.getData().marks.map(Hints.badge)) : null,
+          cell.getData().caveats.length ? el("span", { class: "badges" }, cell.getData().caveats.map(Hints.badge)) : null,
         ),
     });
 
@@ -107,7 +107,7 @@ const Columns = (() => {
     const names = ["experiment", "category", "model", ...fields("settings")];
     for (const { field } of VIAD.columns)
       names.push(field, ...(INTERVALS.includes(field) ? [`${field}_low`, `${field}_high`] : []));
-    names.push("marks");
+    names.push("caveats");
     const cell = (value) => {
       const text = missing(value) ? "" : Array.isArray(value) ? value.join(" ") : String(value);
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

@@ -6,7 +6,7 @@ const Difference = (() => {
   const HELD = { backbone: "backbone", preset: "preset", image_size: "input size", condition: "condition", seed: "seed" };
   const LEAST = 3; // spokes that make a radar
   const chosen = { a: null, b: null, form: "bars" };
-  let figure, boxB, said, marks;
+  let figure, boxB, said, caveats;
 
   function start() {
     const names = Choices.names.filter(Choices.hasPartners);
@@ -22,7 +22,7 @@ const Difference = (() => {
     figure = Charts.chart("B minus A", build);
     figure.id = "difference-chart";
     said = el("p", { class: "note", "aria-live": "polite" });
-    marks = el("p", { class: "marks" });
+    caveats = el("p", { class: "caveats" });
     const form = segmented(
       "Form of the chart",
       [
@@ -31,7 +31,7 @@ const Difference = (() => {
       ],
       (value) => choose("form", value),
     );
-    fill("difference").append(el("div", { class: "controls pair" }, boxA.label, boxB.label, form), marks, figure, said);
+    fill("difference").append(el("div", { class: "controls pair" }, boxA.label, boxB.label, form), caveats, figure, said);
     show();
   }
 
@@ -54,7 +54,7 @@ const Difference = (() => {
       const found = Choices.badges(name);
       return found ? [`${letter}: `, found, " "] : [];
     };
-    marks.replaceChildren(...badges("A", chosen.a), ...badges("B", chosen.b));
+    caveats.replaceChildren(...badges("A", chosen.a), ...badges("B", chosen.b));
   }
 
   /** What the two differ in beside the detector, which a fair comparison holds. */
