@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 import many_experiments
+from composed import default_params, default_params_text
 from viad.comparison.writing import compare, write_comparison
 from viad.documentation.generated_parts import BEGIN, END
 from viad.documentation.metric_tables import metric_tables
@@ -69,7 +70,7 @@ def test_a_new_metric_stands_in_the_page_of_metrics():
 @pytest.mark.usefixtures("_toy")
 def test_a_new_metric_stands_in_the_summary(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = default_params()
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     dataset, highest = params["dataset"]["name"], []
     for number, category in enumerate(params["dataset"]["categories"]):
@@ -97,7 +98,7 @@ def repository(tmp_path):
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     (tmp_path / "docs").mkdir()
     shutil.copyfile(ROOT / "docs/published.csv", tmp_path / "docs/published.csv")
-    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(default_params_text())
     who = ["-c", "user.name=t", "-c", "user.email=t@t"]
     for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
@@ -108,7 +109,7 @@ def repository(tmp_path):
 @pytest.mark.usefixtures("_toy")
 def test_a_new_metric_stands_in_comparison_page_and_kept_results(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    many_experiments.write(repository, 3, yaml.safe_load((repository / "params.yaml").read_text()))
+    many_experiments.write(repository, 3, default_params())
     experiments = committed_results.known()
     highest = experiments.table["toy"]
     assert highest.notna().all()

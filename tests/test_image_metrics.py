@@ -94,8 +94,7 @@ def test_scores_at_the_threshold_are_not_presorted():
 
 def test_separable_raw_scores_outside_0_1_are_perfect():
     scores, labels = np.arange(20, 32, dtype=np.float32), np.repeat([0, 1], 6)
-    metrics = measure("image", scores, labels)
-    assert metrics == dict.fromkeys(["image_auroc", "image_aupr", "image_f1max", "pg2", "pb2", "pg5", "pb5"], 1.0)
+    assert set(measure("image", scores, labels).values()) == {1.0}
 
 
 @pytest.mark.parametrize("label", [0, 1])

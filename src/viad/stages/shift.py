@@ -17,7 +17,7 @@ from viad.protocol.shift_registry import Shift
 from viad.protocol.shifts import shift_for
 from viad.seeds import generator
 
-SAMPLES = 50
+TRIES = 50
 
 
 def main(category: str) -> None:
@@ -51,7 +51,7 @@ def _apply(sample: dict[str, Any], *, shift: Shift, seed: int, aside: Path) -> N
     if shift.kind.moves_masks and sample["mask"]:
         mask = read_mask(Path(sample["mask"]))
         # A defect that has left the frame would be called a miss of nothing: sample another way to move.
-        for _ in range(SAMPLES):
+        for _ in range(TRIES):
             if not mask.any() or transform.mask(mask).any():
                 break
             transform = shift.sample(rng)
