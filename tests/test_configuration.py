@@ -31,7 +31,7 @@ def test_params_are_what_conf_composes_to(tmp_path):
     _compose(tmp_path)
     # A run leaves its own params in the workspace; a change of conf/ that is not committed yet, new ones.
     params = [read_committed("params.yaml"), Path("params.yaml").read_text()]
-    assert (tmp_path / "params.yaml").read_text() in params, "run `make params`"
+    assert (tmp_path / "params.yaml").read_text() in params, "run `make compose`"
 
 
 @pytest.mark.parametrize(

@@ -159,5 +159,5 @@ def test_fine_tuning_trains_the_whole_backbone_and_rotates(monkeypatch):
 
 
 def test_whitening_a_backbone_that_trains_is_refused():
-    with pytest.raises(ConfigError, match="whiten is for frozen features"):
+    with pytest.raises(ConfigError, match="whiten needs frozen features"):
         _built(fine_tune=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from viad.artifacts.images import read_image, resize_image
-from viad.datasets import synthetic
+from viad.artifacts.images import resize_image
+from viad.datasets.synthetic.specimen import GOOD, Order, picture
 from viad.metrics.image import auroc
 from viad.training import build
 
@@ -22,36 +22,40 @@ BACKBONE = {
 }  # fmt: skip
 
 
+COUNTS = {("train", GOOD): 30, ("test", GOOD): 15, ("test", "small"): 12}
+
+
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory):
-    out = tmp_path_factory.mktemp("raw") / "synthetic"
-    source = {"seed": 3341, "size": 512, "train_normals": 30, "test_normals": 15, "anomalies": 12}
-    synthetic.publish(out, source)
-    return list(synthetic.rows(out, "texture"))
+def images():
+    """Rendered textures (512, 512, 3) uint8, by split and defect."""
+    return {
+        (split, kind): [picture(Order(3341, 512, "texture", split, kind, index))[0] for index in range(count)]
+        for (split, kind), count in COUNTS.items()
+    }
 
 
-def _auroc(rows, size):
+def _auroc(images, size):
     build.device_for("cpu")
     torch.manual_seed(0)
     spec = build.model_spec(MODEL, BACKBONE, image_size=size, color="rgb", preset="small")
     model = build.build(spec, "float32")
 
-    def tensors(chosen):
-        pixels = [resize_image(read_image(row.image), size, "rgb", "squash") for row in chosen]
+    def tensors(*group):
+        pixels = [resize_image(image, size, "rgb", "squash") for image in images[group]]
         return [torch.from_numpy(p).permute(2, 0, 1)[None].float() / 255 for p in pixels]
 
     model.train()
     with torch.no_grad():
-        for image in tensors([row for row in rows if row.split == "train"]):
+        for image in tensors("train", GOOD):
             model.model(model.pre_processor(image))
         model.fit()
         model.eval()
-        # The same defects, alone: normal test images and small defects.
-        test = [row for row in rows if row.split == "test" and row.defect in ("", "small")]
-        scores = np.array([float(model(image).pred_score) for image in tensors(test)])
-    return auroc(scores, np.array([row.label for row in test]))
+        normal, small = (
+            [float(model(image).pred_score) for image in tensors("test", kind)] for kind in (GOOD, "small")
+        )
+    return auroc(np.array(normal + small), np.repeat([0, 1], [len(normal), len(small)]))
 
 
-def test_small_defects_need_pixels(rows):
-    low, high = _auroc(rows, 128), _auroc(rows, 512)
+def test_small_defects_need_pixels(images):
+    low, high = _auroc(images, 128), _auroc(images, 512)
     assert high > low + 0.1, (low, high)

@@ -75,7 +75,7 @@ def shrink(project):
     """Smaller defaults in conf/, so that the commands themselves stay as written."""
     changes = {
         "config.yaml": [("of_preset:image_size,256}", "of_preset:image_size,64}")],
-        "backbone/of_preset.yaml": [("of_preset:backbone,efficientnet_lite0}", "of_preset:backbone,random}")],
+        "backbone/of_preset.yaml": [("backbone,efficientnet_lite0}}", "backbone,random}}")],
         "dataset/elpv.yaml": [("categories: [mono, poly]", "categories: [mono]")],
         "dataset/synthetic.yaml": [
             ("categories: [texture, object, assembly]", "categories: [assembly]"), ("size: 512", "size: 128"),
@@ -91,7 +91,7 @@ def shrink(project):
             assert old in text, (name, old)
             text = text.replace(old, new, 1)
         path.write_text(text)
-    project.run("viad", "params")
+    project.run("viad", "compose")
     project.run("git", "commit", "--quiet", "--all", "--message", "tiny defaults")
 
 

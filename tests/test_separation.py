@@ -25,7 +25,7 @@ COUNTS = {("train", "good"): 64, ("test", "good"): 24, ("test", "large"): 24, ("
 ONE_CLASS = ["msflow", "simplenet", "mmr"]
 UNSUPERVISED = ["inreach", "softpatch"]
 SUPERVISED = ["devnet", "dra"]
-LONGER = {"mmr": 40}  # epochs: the small preset's are meant for more images
+LONGER = {"mmr": 20}  # epochs: the small preset's are meant for more images
 LEAST = dict.fromkeys(SUPERVISED, 0.9)  # image AUROC; they have seen eight defects
 
 

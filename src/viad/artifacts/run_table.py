@@ -1,4 +1,4 @@
-"""The results of one run for people: the table that `make run` prints and the README shows."""
+"""The results of one run as a table, which `make run` prints and the README shows."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ TABLE = Path("metrics/results.md")
 
 
 def results_table(title: str, metrics: dict[str, dict[str, Any]]) -> str:
-    """A Markdown table with a row a category; 95 % intervals in brackets where there are some.
+    """A Markdown table with one row per category; 95 % intervals in brackets, if there are any.
 
     Args:
         title: the line above the table.

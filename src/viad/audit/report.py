@@ -1,4 +1,4 @@
-"""The audit of a whole dataset: its table, its picture, and its numbers."""
+"""The audit of a whole dataset: its table, picture and counts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from viad.datasets import Row
 
 
 def report(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, int]:
-    """Look at every image, and write what was found.
+    """Audit every image of a dataset, and write the findings.
 
     Writes data/audit/<dataset>/findings.csv, metrics/<dataset>/audit.json and plots/<dataset>/audit.jpg.
 
@@ -23,7 +23,7 @@ def report(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, 
         by_category: all rows.
 
     Returns:
-        how many findings there are of each kind.
+        the number of findings of each kind.
     """
     tables, summaries = [], {}
     for category, rows in by_category.items():
@@ -40,6 +40,6 @@ def report(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, 
 
 
 def in_words(dataset: str, found: Mapping[str, int]) -> str:
-    """One line for the log or the user."""
+    """The number of findings and their files, in one line."""
     said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in found.items()) or "nothing"
     return f"audit of {dataset}: {said} ({FOLDER / dataset}/findings.csv, plots/{dataset}/audit.jpg)"

@@ -1,4 +1,4 @@
-"""The generated parts of README.md and docs/, made anew from the committed default run and the kept experiments."""
+"""The generated parts of README.md and docs/, from the committed default run and the committed experiments."""
 
 import subprocess
 from pathlib import Path
@@ -22,12 +22,12 @@ def read_results() -> str:
         ConfigError: there are no results yet.
     """
     if not TABLE.is_file():
-        raise ConfigError(f"{TABLE} is not there: run `dvc repro`, or `dvc exp apply` an experiment that has run.")
+        raise ConfigError(f"{TABLE} does not exist. Run `dvc repro`, or `dvc exp apply` a finished experiment.")
     return TABLE.read_text(encoding="utf-8")
 
 
 def read_default_results() -> str:
-    """The table of results of the committed default run, as Markdown, whatever was run in this workspace since.
+    """The table of results of the committed default run, as Markdown, not of a later run in this workspace.
 
     Raises:
         ConfigError: the last commit holds no run, or one whose params.yaml is not what conf/ composes to.
@@ -39,13 +39,13 @@ def read_default_results() -> str:
     if yaml.safe_load(_read_committed(PARAMS_FILE)) != default:
         raise ConfigError(
             f"the committed {PARAMS_FILE} is not what conf/ composes to, so the committed {TABLE} is not the default "
-            "run's. Run `viad params` and `make run`, and commit both files."
+            "run's. Run `viad compose` and `make run`, and commit both files."
         )
     return _read_committed(TABLE)
 
 
 def _read_committed(path: Path) -> str:
-    """The text of a file as the last commit has it."""
+    """The text of a file in the last commit."""
     git = subprocess.run(  # noqa: S603
         ["git", "show", f"HEAD:./{path.as_posix()}"],  # noqa: S607
         capture_output=True, encoding="utf-8", check=False,
@@ -55,8 +55,8 @@ def _read_committed(path: Path) -> str:
     return git.stdout
 
 
-def refresh() -> None:
-    """Write the generated parts.
+def refresh() -> list[Path]:
+    """Write the generated parts of README.md and docs/, and docs/published.md; return the files that hold them.
 
     Raises:
         ConfigError: the default run is not committed.
@@ -79,10 +79,12 @@ def refresh() -> None:
     _fill(Path("docs/datasets.md"), datasets_table(), mtd, counts_table())
     with replacing(PUBLISHED.with_suffix(".md")) as aside:
         aside.write_text(published_page(experiments), encoding="utf-8")
+    pages = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+    return [*(page for page in pages if BEGIN in page.read_text(encoding="utf-8")), PUBLISHED.with_suffix(".md")]
 
 
 def _fill(path: Path, *generated: str) -> None:
-    """Replace what stands between the pairs of markers in a Markdown file, in their order."""
+    """Replace the text between each pair of markers in a Markdown file, in their order."""
     done, rest = "", path.read_text(encoding="utf-8")
     for part in generated:
         head, rest = rest.split(BEGIN, 1)

@@ -1,4 +1,4 @@
-"""Tables of docs/models.md, from the collected experiments."""
+"""Tables of docs/models.md, from the committed experiments."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ SHOWN = (*HELD, "supervision.anomalies", "seed")  # conditions that the tables h
 
 
 def models_table(experiments: pd.DataFrame) -> str:
-    """A row a model on ELPV with the preset small; a model that was not run says what it needs."""
+    """One row per model on ELPV with the preset small; a model that was not run names the files it needs."""
     head = ["model", "learning type"]
     head += [f"{metric} {category}" for category in CATEGORIES for metric in METRICS.values()]
     head += ["training, s", "latency, ms", "memory, MB"]
@@ -45,7 +45,7 @@ def supervision_table(experiments: pd.DataFrame) -> str:
 
 
 def contamination_table(experiments: pd.DataFrame) -> str:
-    """AUROC by model and category without and with contamination, and what it loses; means over the seeds of both."""
+    """AUROC by model and category without and with contamination, and the loss; means over their common seeds."""
     runs = _where(experiments, _baseline("dataset.name", "contamination.ratio", "seed"))
     runs = runs.drop_duplicates(["dataset.name", "category", "model.name", "contamination.ratio", "seed"], keep="last")
     rows = []

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: seeding epochs, announcing images, validation, logging."""
+"""Callbacks of a training: seeding epochs, announcing images, validation, logging."""
 
 from typing import Any
 
