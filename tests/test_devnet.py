@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from loaders import loader
 from viad.errors import ConfigError
-from viad.models import deviation
+from viad.models.deviation_networks import deviation
 from viad.models.deviation_networks.devnet import DevNet, DevNetModel
 from viad.training import build
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from viad.errors import ConfigError
-from viad.models import textures
+from viad.models.components import textures
 from viad.models.components.perlin import perlin_mask, perlin_noise
 from viad.models.components.texture_anomalies import TextureAnomalies
 from viad.models.components.textures import Textures, procedural_texture
