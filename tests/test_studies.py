@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from conf_files import read_conf
+from tiny_runs import TINY, run_tiny_stages
 from viad.errors import ConfigError
 from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.protocol.splits import assign_splits
@@ -22,11 +23,6 @@ from waiting import processes_in, wait_until
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("*.yaml"))
-TINY = {
-    "dataset": "synthetic", "dataset.categories": "[texture]", "dataset.source.size": 128,
-    "dataset.source.train_normals": 10, "dataset.source.test_normals": 5, "dataset.source.anomalies": 3,
-    "backbone": "random", "image_size": 64, "bootstrap.resamples": 50,
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -173,7 +169,7 @@ def _pair(text):
 @pytest.mark.pipeline
 def test_a_study_keeps_what_ran_says_what_failed_and_runs_nothing_twice(new_project):
     grids = [TINY | {"model": ["padim", "patchcore"]}, TINY | {"model": "padim", "image_size": 7}]
-    project = _with_study(new_project(), grids)
+    project = _with_study(new_project(run_tiny_stages), grids)
     said = project.run("viad", "study", "tiny", "--jobs", "2", check=False)
     assert "3 experiments, 3 to run" in said
     rows = {row["experiment"]: row for row in _status(project)}
@@ -198,7 +194,7 @@ def test_a_study_keeps_what_ran_says_what_failed_and_runs_nothing_twice(new_proj
 
 @pytest.mark.pipeline
 def test_a_study_that_is_killed_goes_on(new_project):
-    project = _with_study(new_project(), [TINY | {"model": "padim"}])
+    project = _with_study(new_project(run_tiny_stages), [TINY | {"model": "padim"}])
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     start = subprocess.Popen(["viad", "study", "tiny"], cwd=project.folder, env=project.env, **quiet)
     log = project.folder / "studies/tiny/padim-synthetic-64-random-s3341.log"
