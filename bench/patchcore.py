@@ -26,7 +26,7 @@ from viad.artifacts.anomaly_maps import Recipe, render
 from viad.artifacts.samples import read_samples
 from viad.backbones.frozen import FrozenBackbone
 from viad.errors import DataError
-from viad.metrics.image import auroc
+from viad.metrics.image import image_auroc
 from viad.models.components.coreset import coreset_size, greedy_coreset
 from viad.models.patchcore import Patchcore
 from viad.training.loading import batches
@@ -87,7 +87,7 @@ def _run(model: Any, train: Any, test: Any, *, smooth: bool) -> dict[str, float]
     model.eval()
     scores = np.concatenate(list(_scores(model, test, smooth=smooth)))
     done = time.perf_counter()
-    value = auroc(scores, test["label"].to_numpy())
+    value = image_auroc(scores, test["label"].to_numpy())
     return {"fit": fitted - start, "predict": done - fitted, "auroc": float(value or 0)}
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from viad.config.composition import read_option
+from viad.config.conf_files import read_option
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,17 +7,12 @@ import pandas as pd
 
 import many_experiments
 from viad.comparison.writing import compare
-from viad.experiments.tables import COLUMNS, SAMPLE, Experiments
-from viad.metrics.image import auroc
+from viad.experiments.conditions import as_cell, read_baselines
+from viad.experiments.tables import SAMPLE, Experiments, table_columns
+from viad.metrics.image import image_auroc
 
-PLAIN = {
-    "dataset.name": "elpv", "dataset.code": "", "backbone.name": "efficientnet_lite0", "image_size": 256,
-    "color": "rgb", "aspect": "squash",
-    "center_crop": 1, "settings": "", "protocol": "study", "shift.name": "none", "shift.severity": 0,
-    "contamination.ratio": 0,
-    "contamination.source": "reserve", "supervision.anomalies": 0, "supervision.defects": "all",
-    "supervision.masks": True, "validation.name": "none", "audit.exclude": "none",
-    "precision": "float32", "seed": 3341, "preset": "small", "training.learning_type": "one_class",
+BASELINE = {key: as_cell(value) for key, value in read_baselines().items()} | {
+    "dataset.code": "", "training.learning_type": "one_class",
     "training.selection": "last", "training.epochs": 4, "latency_p50_ms": 20.0, "peak_memory_megabytes": 900.0,
     "training.train_seconds": 9.0, "false_positive_rate": 0.05, "by_domain": "{}",
 }  # fmt: skip
@@ -30,23 +25,23 @@ class Made:
         self.rows, self.scores = [], {}
 
     def add(self, model, *, skill, categories=("mono", "poly"), **changes):
-        conditions = PLAIN | {key.replace("__", "."): value for key, value in changes.items()}
+        conditions = BASELINE | {key.replace("__", "."): value for key, value in changes.items()}
         said = "-".join(f"{value}" for key, value in changes.items() if key != "seed")
         name = f"{model}-{said}-s{conditions['seed']}"
         for category in categories:
             rng = np.random.default_rng([len(self.rows)])
             tested = many_experiments.scores(60, 60, skill, rng)
-            value = auroc(tested["score"].to_numpy(), tested["label"].to_numpy())
+            value = image_auroc(tested["score"].to_numpy(), tested["label"].to_numpy())
             quality = {"image_auroc": value, "image_auroc_low": value - 0.03, "image_auroc_high": value + 0.03}
             kinds = {"crack": value, "break": value}
-            row = {"experiment": name, "category": category, "model.name": model} | conditions | quality
+            row = conditions | {"experiment": name, "category": category, "model.name": model} | quality
             self.rows.append(row | {"pg2": 0.3, "pb2": 0.4, "image_auroc_by_defect": json.dumps(kinds)})
             images = self.scores.setdefault((conditions["dataset.name"], category), tested[SAMPLE].copy())
             images[name] = tested["score"]
         return name
 
     def experiments(self):
-        return Experiments(pd.DataFrame(self.rows).reindex(columns=list(COLUMNS)), self.scores)
+        return Experiments(pd.DataFrame(self.rows).reindex(columns=table_columns()), self.scores)
 
     def compared(self):
         return compare(self.experiments())

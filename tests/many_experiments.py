@@ -5,12 +5,14 @@ import hashlib
 import itertools
 import json
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
 
+CONF = Path(__file__).parents[1] / "conf"
 MODELS = {
     "patchcore": "one_class", "padim": "one_class", "simplenet": "one_class", "msflow": "one_class",
     "dfm": "one_class", "stfpm": "one_class", "softpatch": "unsupervised", "inreach": "unsupervised",
@@ -53,7 +55,7 @@ def write(root: Path, count: int, base: dict) -> list[str]:
 def experiment(base, seed, noise, shift, size, model):
     """Its params, and its outputs by path."""
     params = copy.deepcopy(base)
-    params["model"] = {"name": model}
+    params["model"] = copy.deepcopy(_model(model))
     params |= {"seed": seed, "image_size": size}
     params["shift"] = {"name": shift[0], "severity": shift[1]}
     params["contamination"]["ratio"] = noise
@@ -64,6 +66,11 @@ def experiment(base, seed, noise, shift, size, model):
         tested = scores(normals, anomalies, skill=2 - list(MODELS).index(model) / 8 - noise - shift[1] / 9, rng=rng)
         files |= _outputs(category, tested, MODELS[model], rng)
     return params, files
+
+
+@cache
+def _model(name):
+    return yaml.safe_load((CONF / f"model/{name}.yaml").read_text())
 
 
 def scores(normals, anomalies, skill, rng):
@@ -82,17 +89,18 @@ def scores(normals, anomalies, skill, rng):
 
 
 def _outputs(category, tested, learning_type, rng):
-    from viad.metrics.image import auroc_by_defect, image_metrics
+    from viad.metrics.image import image_auroc_by_defect
+    from viad.metrics.measurement import measure
 
     values, labels = tested["score"].to_numpy(), tested["label"].to_numpy()
     quality = {
-        **image_metrics(values, labels),
+        **measure("image", values, labels),
         "false_positive_rate": 0.05,
         "false_negative_rate": 0.2,
         "threshold": 1.5,
     }
     quality["intervals"] = {key: [quality[key] - 0.03, quality[key] + 0.03] for key in ("image_auroc", "pg2", "pb2")}
-    quality["image_auroc_by_defect"] = auroc_by_defect(values, labels, tested["defect"].to_numpy())
+    quality["image_auroc_by_defect"] = image_auroc_by_defect(values, labels, tested["defect"].to_numpy())
     cost = {"latency_p50_ms": float(rng.uniform(10, 90)), "peak_memory_megabytes": float(rng.uniform(900, 1500))}
     training = {"train_seconds": 30.0, "epochs": 4, "selection": "last", "preset": "small"}
     return {

@@ -14,7 +14,7 @@ from viad.artifacts.images import read_image, read_mask, write_image
 from viad.audit import COLUMNS, excluded_samples
 from viad.audit.duplicates import duplicates, fingerprint
 from viad.audit.inspection import audit
-from viad.audit.report import report
+from viad.audit.report import audit_dataset
 from viad.datasets import Row, synthetic
 from viad.errors import DataError
 from viad.stages import resize
@@ -159,7 +159,7 @@ def test_what_is_excluded_never_reaches_the_split(rows, tmp_path, monkeypatch):
     found, plant = rows
     copy = plant("test/good/000", "test/good/copy", read_image(found[0].image))
     monkeypatch.chdir(tmp_path)
-    report("drawn", {"texture": [*found, copy]})
+    audit_dataset("drawn", {"texture": [*found, copy]})
     assert Image.open("plots/drawn/audit.jpg").width > 500
     monkeypatch.setattr(resize, "read_rows", lambda *_: [*found, copy])
     split = {"seed": 1, "test_normals": 0.2, "val_normals": 0.2, "reserve_anomalies": 0, "reserve_defects": []}

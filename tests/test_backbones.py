@@ -109,5 +109,5 @@ def test_weights_put_by_hand_are_enough(monkeypatch, tmp_path):
 
 
 def test_an_unknown_network_is_an_error():
-    with pytest.raises(ConfigError, match="knows no 'nosuchnet'"):
+    with pytest.raises(ConfigError, match="has no network 'nosuchnet'"):
         ensure_weights("nosuchnet")

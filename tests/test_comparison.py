@@ -1,4 +1,4 @@
-"""Comparisons: what is set beside what, effects of conditions, marks, recommendations, and how they are written."""
+"""Comparisons: what is set beside what, effects of conditions, caveats, recommendations, and how they are written."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made import PLAIN, Made
+from made import BASELINE as BASELINE_ROW
+from made import Made
 from viad.comparison import tables
-from viad.comparison.conditions import AXES, BASELINE, SETTING, in_order, in_words, prepared
-from viad.comparison.practice import MARKS, marks
+from viad.comparison.caveats import CAVEATS, find_caveats
+from viad.comparison.conditions import AXES, BASELINE, in_order, in_words, prepared
 from viad.comparison.writing import compare, readable, write_comparison
 from viad.errors import DataError
-from viad.experiments.tables import COLUMNS, Experiments
+from viad.experiments.conditions import baseline_texts
+from viad.experiments.tables import Experiments, table_columns
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,11 +26,11 @@ def _in_root(monkeypatch):
 
 
 def test_conditions_in_words():
-    plain = {key: value if value is not None else "x" for key, value in SETTING.items()}
-    assert in_words(plain) == "plain"
-    shifted = plain | {"shift.name": "brightness", "shift.severity": "3", "contamination.ratio": "0.2"}
+    baseline = baseline_texts()
+    assert in_words(baseline) == in_words({}) == BASELINE == "baseline"
+    shifted = baseline | {"shift.name": "brightness", "shift.severity": "3", "contamination.ratio": "0.2"}
     assert in_words(shifted) == "brightness 3, contamination 0.2"
-    assert in_words(plain | {"center_crop": "0.875", "epochs": "3"}) == "centre crop 0.875, 3 epochs"
+    assert in_words(baseline | {"center_crop": "0.875", "epochs": "3"}) == "centre crop 0.875, 3 epochs"
 
 
 def test_values_of_an_axis_are_ordered_by_size_with_words_after_them():
@@ -36,18 +38,21 @@ def test_values_of_an_axis_are_ordered_by_size_with_words_after_them():
     assert in_order(["same", "none", ""]) == ["none", "same", ""]
 
 
-def test_every_axis_has_a_baseline_and_holds_everything_else():
-    assert set(AXES) == set(BASELINE)
+def test_every_axis_is_a_column_of_the_prepared_table():
     table = prepared(
-        pd.DataFrame([PLAIN | {"model.name": "a", "experiment": "a", "category": "c"}]).reindex(columns=COLUMNS)
+        pd.DataFrame([BASELINE_ROW | {"model.name": "a", "experiment": "a", "category": "c"}]).reindex(
+            columns=table_columns()
+        )
     )
     assert {axis.column for axis in AXES.values()} <= set(table.columns)
-    assert table["condition"].tolist() == ["plain"]
+    assert table["condition"].tolist() == [BASELINE]
 
 
 def test_numbers_from_a_table_with_gaps_and_from_params_are_the_same_condition():
-    rows = [PLAIN | {"image_size": size, "contamination.ratio": ratio} for size, ratio in ((256, 0), (256.0, 0.0))]
-    table = prepared(pd.DataFrame(rows).astype(object).reindex(columns=COLUMNS))
+    rows = [
+        BASELINE_ROW | {"image_size": size, "contamination.ratio": ratio} for size, ratio in ((256, 0), (256.0, 0.0))
+    ]
+    table = prepared(pd.DataFrame(rows).astype(object).reindex(columns=table_columns()))
     assert table["image_size"].tolist() == ["256", "256"]
     assert table["contamination.ratio"].tolist() == ["0", "0"]
 
@@ -58,7 +63,7 @@ def test_means_have_the_spread_of_categories_and_that_of_seeds():
         made.add("padim", skill=1, seed=seed)
     table = pd.DataFrame(made.rows)
     table["image_auroc"] = [0.8, 0.6, 0.9, 0.7]  # mono, poly under seed 1; then under seed 2
-    row = tables.means(prepared(table.reindex(columns=list(COLUMNS)))).iloc[0]
+    row = tables.means(prepared(table.reindex(columns=table_columns()))).iloc[0]
     assert row["image_auroc"] == pytest.approx(0.75)
     assert row["image_auroc_categories"] == pytest.approx(np.std([0.85, 0.65], ddof=1))
     assert row["image_auroc_seeds"] == pytest.approx(np.std([0.8, 0.9], ddof=1))
@@ -100,7 +105,12 @@ def test_experiments_without_scores_have_no_difference_but_a_mean():
         ("validation", {"validation__name": "normal"}, "none", "normal"),
         ("epochs", {"epochs": 24}, "", "24"),
         ("crop", {"center_crop": 0.875}, "1", "0.875"),
-        ("settings", {"settings": "model.small.args.k=1"}, "", "model.small.args.k=1"),
+        ("overrides", {"overrides": "model.small.args.k=1"}, "", "model.small.args.k=1"),
+        ("aspect", {"aspect": "pad"}, "squash", "pad"),
+        ("protocol", {"protocol": "official"}, "study", "official"),
+        ("precision", {"precision": "bfloat16"}, "float32", "bfloat16"),
+        ("excluded", {"audit__exclude": "duplicates"}, "none", "duplicates"),
+        ("masks", {"supervision__masks": False}, "True", "False"),
         ("color", {"color": "gray1"}, "rgb", "gray1"),
     ],
 )
@@ -212,14 +222,14 @@ def test_ranks_count_images_once_that_two_datasets_cut_differently():
     assert made.compared()["ranks"]["test_sets"].iloc[0] == "elpv mono, elpv poly"
 
 
-def _marked(**changes):
-    row = PLAIN | {"model.name": "a", "experiment": "a-s3341", "category": "c"}
+def _caveats(**changes):
+    row = BASELINE_ROW | {"model.name": "a", "experiment": "a-s3341", "category": "c"}
     row |= {key.replace("__", "."): value for key, value in changes.items()}
-    return marks(prepared(pd.DataFrame([row]).reindex(columns=list(COLUMNS))))[0]
+    return find_caveats(prepared(pd.DataFrame([row]).reindex(columns=table_columns())))[0]
 
 
 @pytest.mark.parametrize(
-    ("changes", "mark"),
+    ("changes", "caveat"),
     [
         ({"center_crop": 0.875}, "centre_crop"),
         ({"practice__center_crop": 0.875}, "centre_crop"),
@@ -231,14 +241,14 @@ def _marked(**changes):
         ({"false_positive_rate": None}, "no_threshold"),
     ],
 )
-def test_bad_practice_is_marked_and_only_that(changes, mark):
-    assert _marked() == ["one_seed"]
-    assert mark in _marked(**changes)
-    assert mark in MARKS
+def test_bad_practice_has_its_caveat_and_only_that(changes, caveat):
+    assert _caveats() == ["one_seed"]
+    assert caveat in _caveats(**changes)
+    assert caveat in CAVEATS
 
 
 def test_excluded_duplicates_leak_no_more():
-    assert "leaking_dataset" not in _marked(audit__duplicate=3, audit__exclude="duplicates")
+    assert "leaking_dataset" not in _caveats(audit__duplicate=3, audit__exclude="duplicates")
 
 
 def test_unequal_conditions_and_several_seeds_are_seen():
@@ -248,7 +258,7 @@ def test_unequal_conditions_and_several_seeds_are_seen():
         made.add("dfm", skill=1, seed=seed)
     made.add("msflow", skill=1, preset="paper")
     found = prepared(made.experiments().table)
-    given = dict(zip(found["model.name"], marks(found), strict=True))
+    given = dict(zip(found["model.name"], find_caveats(found), strict=True))
     assert given["padim"] == []
     assert given["msflow"] == ["one_seed", "unequal"]
 
@@ -277,7 +287,7 @@ def test_nothing_to_compare_is_said_so(tmp_path):
 def test_a_folder_with_other_files_is_not_replaced(tmp_path):
     (tmp_path / "mine.txt").write_text("kept")
     for out in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(DataError, match="exists and is no comparison"):
+        with pytest.raises(DataError, match="exists and is not a comparison"):
             write_comparison(compare(Experiments()), out)
     assert (tmp_path / "mine.txt").read_text() == "kept"
     for _ in range(2):  # but an earlier comparison is
@@ -343,13 +353,13 @@ def test_a_latency_that_was_not_measured_is_not_the_quickest():
     assert "Take dfm" in words
 
 
-def test_plain_runs_are_of_one_backbone_and_budget():
+def test_baseline_runs_are_of_one_backbone_and_budget():
     made = Made()
     made.add("padim", skill=2)
     made.add("dfm", skill=1)
     made.add("padim", skill=9, backbone__name="wide_resnet50_2")
-    plain = tables.plain_runs(prepared(made.experiments().table))
-    assert set(plain["backbone.name"]) == {"efficientnet_lite0"}
+    runs = tables.baseline_runs(prepared(made.experiments().table))
+    assert set(runs["backbone.name"]) == {"efficientnet_lite0"}
 
 
 def test_a_kind_of_defect_is_compared_in_the_categories_that_have_it():

@@ -1,5 +1,6 @@
 """conf/ and params.yaml agree, and every option composes."""
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from composed import read_committed
 from conf_files import read_conf
 from viad.config.composition import compose_params
 from viad.errors import ConfigError
+from viad.studies import plans
+from viad.training import build
 
 ROOT = Path(__file__).parents[1]
 GROUPS = ["dataset", "model", "backbone", "shift", "validation"]
@@ -28,7 +31,7 @@ def test_params_are_what_conf_composes_to(tmp_path):
     _compose(tmp_path)
     # A run leaves its own params in the workspace; a change of conf/ that is not committed yet, new ones.
     params = [read_committed("params.yaml"), Path("params.yaml").read_text()]
-    assert (tmp_path / "params.yaml").read_text() in params, "run `make params`"
+    assert (tmp_path / "params.yaml").read_text() in params, "run `make compose`"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,17 @@ def test_what_is_chosen_by_hand_takes_the_place_of_what_the_preset_brings(tmp_pa
     assert (params["backbone"]["name"], params["image_size"]) == ("resnet18", 64)
 
 
+@pytest.mark.parametrize("kept", [[], ["backbone=resnet18"], ["image_size=64"]])
+def test_an_unknown_preset_is_an_error_before_any_stage_runs(tmp_path, kept):
+    with pytest.raises(ConfigError, match=r"preset: 'papr' does not exist\. Choose one of small, paper\."):
+        _compose(tmp_path, "preset=papr", *kept)
+
+
+def test_the_presets_are_the_same_everywhere():
+    resolvers = runpy.run_path(str(ROOT / "conf/hydra_plugins/resolvers.py"))
+    assert resolvers["PRESETS"] == build.PRESETS == plans.PRESETS
+
+
 def test_a_preset_that_names_no_backbone_there_is_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match=r"conf/backbone has no option 'nosuch'\. Choose one of .*resnet18"):
         _compose(tmp_path, "+model.small.backbone=nosuch")
@@ -94,9 +108,9 @@ def test_a_file_with_its_bases_is_what_hydra_composes(tmp_path, path):
 
 
 def test_every_shift_has_a_yaml_and_the_reverse():
-    from viad.protocol.shifts import SEVERITIES
+    from viad.protocol.shifts import SHIFTS
 
-    assert {path.stem for path in (ROOT / "conf/shift").glob("*.yaml")} == {"none", *SEVERITIES}
+    assert {path.stem for path in (ROOT / "conf/shift").glob("*.yaml")} == {"none", *SHIFTS}
 
 
 def test_an_unknown_option_is_an_error_that_lists_the_known_ones(tmp_path):

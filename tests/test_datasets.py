@@ -233,7 +233,7 @@ def test_sensum_folds_are_read_from_plain_pickles_alone(workspace):
     assert counted(place.run()) == expected
     place.tree.files["sensum_splits/capsule/0/test/neg.pckl"] = b"cos\nsystem\n(S'false'\ntR."
     place.pack()
-    with pytest.raises(DataError, match=r"neg\.pckl is no plain list of names"):
+    with pytest.raises(DataError, match=r"neg\.pckl is not a list of names"):
         place.run()
     place.change(options={"fold": 7})
     with pytest.raises(ConfigError, match=r"options\.fold: 7 is not a whole number from 0 to 2 or null"):
@@ -318,7 +318,7 @@ def test_another_checksum_is_refused(workspace, name):
     place = workspace(name)
     place.pack()
     place.dataset["archive"]["sha256"] = "0" * 64
-    with pytest.raises(DataError, match=r"SHA-256 [0-9a-f]{64}; 0+ is expected"):
+    with pytest.raises(DataError, match=r"SHA-256 [0-9a-f]{64}, expected 0+"):
         place.run()
     assert not Path(f"data/raw/{name}").exists()
 
@@ -355,7 +355,7 @@ def test_a_folder_too_many_is_named(workspace, name):
     place = workspace(name)
     place.tree.image(EXTRA[name])
     place.pack()
-    with pytest.raises(DataError, match="the dataset publishes no such folder"):
+    with pytest.raises(DataError, match="the published dataset has no such folder"):
         place.run()
 
 

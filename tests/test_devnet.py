@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from loaders import loader
 from viad.errors import ConfigError
-from viad.models import deviation
+from viad.models.deviation_networks import deviation
 from viad.models.deviation_networks.devnet import DevNet, DevNetModel
 from viad.training import build
 
@@ -159,5 +159,5 @@ def test_fine_tuning_trains_the_whole_backbone_and_rotates(monkeypatch):
 
 
 def test_whitening_a_backbone_that_trains_is_refused():
-    with pytest.raises(ConfigError, match="whiten is for frozen features"):
+    with pytest.raises(ConfigError, match="whiten needs frozen features"):
         _built(fine_tune=True)

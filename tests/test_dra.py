@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import Identity
 
 from loaders import loader
 from viad.backbones.feature_cache import FeatureCache
-from viad.models import dra
+from viad.models.deviation_networks import dra
 from viad.models.deviation_networks.deviation import deviation_loss
 from viad.training import build
 

@@ -82,7 +82,7 @@ def test_held_out_images_are_the_same_ones_every_time():
     assert held_out(50) == held_out(50)
     assert len(held_out(50)) == len(set(held_out(50))) == 5
     assert len(held_out(2)) == 1
-    with pytest.raises(ConfigError, match="two at least"):
+    with pytest.raises(ConfigError, match="at least two images"):
         held_out(1)
 
 

@@ -67,6 +67,6 @@ def test_pooled_has_the_split_of_the_open_set_literature(raw):
 def test_an_incomplete_package_is_an_error(monkeypatch, tmp_path):
     (tmp_path / "data/images").mkdir(parents=True)
     monkeypatch.setattr(elpv, "files", lambda _: tmp_path)
-    with pytest.raises(DataError, match="0 images, 2624 expected"):
+    with pytest.raises(DataError, match="0 images, expected 2624"):
         elpv.publish(tmp_path / "out", {"package": "elpv-dataset"})
     assert not (tmp_path / "out").exists()

@@ -10,9 +10,14 @@ import yaml
 
 import many_experiments
 from composed import default_params
+from viad.artifacts.dvc_adapter import Repository
 from viad.comparison.dataframes import load_tables
+from viad.errors import ConfigError
 from viad.experiments import committed_results
+from viad.experiments.measurements import missing_metrics, read_quality, write_quality
+from viad.experiments.remeasurement import remeasure
 from viad.experiments.renaming import rename_all
+from viad.experiments.revisions import Revision
 from viad.experiments.tables import SAMPLE, Experiments, from_dvc, joined
 
 ROOT = Path(__file__).parents[1]
@@ -84,19 +89,47 @@ def test_what_is_kept_comes_back_and_newer_results_replace_it(here):
     assert all(isinstance(table, pd.DataFrame) for table in tables.values())
 
 
-def test_other_settings_are_another_experiment(here):
+def test_an_experiment_without_predictions_is_named_with_what_to_do(here):
+    (outcome,) = remeasure(["padim-elpv-128-s3341"])
+    assert outcome.failed
+    assert "predictions/elpv/mono/scores.csv is not in DVC's cache. Get it from a remote with `dvc exp" in outcome.words
+    assert not (here / "results").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_an_unknown_experiment_is_not_measured():
+    with pytest.raises(ConfigError, match=r"no experiment 'nosuch'\. DVC has here: .*padim-elpv-128-s3341"):
+        list(remeasure(["nosuch"]))
+
+
+@pytest.mark.usefixtures("here")
+def test_metrics_measured_again_take_the_place_of_the_stored_ones():
+    found = from_dvc()
+    name = "padim-elpv-128-s3341"
+    with Repository() as repo:
+        files = Revision(repo, found.revisions[name])
+        quality = read_quality(files, "elpv", "mono") | {"pg2": 0.125}
+        assert missing_metrics(files, "elpv", "mono") == []
+        assert missing_metrics(files, "elpv", "nosuch") == []
+        write_quality(files, "elpv", "mono", name, quality)
+    changed = from_dvc().table.compare(found.table)
+    assert changed["pg2"]["self"].tolist() == [0.125]
+    assert set(changed.columns.get_level_values(0)) == {"pg2"}
+
+
+def test_overrides_are_another_experiment(here):
     import subprocess
 
     shutil.copytree(ROOT / "conf", here / "conf")
     who = ["-c", "user.name=t", "-c", "user.email=t@t"]
     for command in (["add", "conf"], [*who, "commit", "-qm", "conf"]):
         subprocess.run(["git", *command], cwd=here, check=True)
-    many_experiments.write(here, 1, PARAMS | {"threshold": {"false_positive_rate": 0.1}})
+    many_experiments.write(here, 1, PARAMS | {"toy": 0.1})
     table = from_dvc().table
     assert len(table) == 26
-    changed = table[table["settings"] != ""]
-    assert set(changed["settings"]) == {"threshold.false_positive_rate=0.1"}
-    assert set(changed["experiment"]) == {"patchcore-elpv-128-threshold.false_positive_rate_0.1-s3341"}
+    changed = table[table["overrides"] != ""]
+    assert set(changed["overrides"]) == {"toy=0.1"}
+    assert set(changed["experiment"]) == {"patchcore-elpv-128-toy_0.1-s3341"}
 
 
 def _git(*command):

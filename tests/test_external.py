@@ -70,7 +70,7 @@ def test_eight_and_sixteen_bit_images(tmp_path, suffix):
         ("sample,score\na,1\nb 1,2\nü,1\nz,3\n", r"1 scores belong to no image: z"),
         ("sample,score\na,1\nb 1,2\nü,1\na,3\n", r"1 images have two scores: a"),
         ("sample,score\na,1\nb 1,\nü,1\n", r"not finite: b 1"),
-        ("sample,score\na,1\nb 1,high\nü,1\n", r"no readable scores"),
+        ("sample,score\na,1\nb 1,high\nü,1\n", r"cannot read the scores"),
         ("name,score\na,1\n", r"needs a column `sample` or `image`"),
     ],
 )

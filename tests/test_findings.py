@@ -11,10 +11,10 @@ import pytest
 from made import Made
 from viad.comparison.conditions import AXES
 from viad.comparison.curves import curves
-from viad.comparison.writing import TITLES, marked
+from viad.comparison.writing import TITLES, with_caveats
 from viad.documentation.findings.age import first_year
 from viad.documentation.findings.claims import CLAIMS
-from viad.documentation.findings.evidence import HOLDS, NOT_RUN, NOT_SEEN, PARTLY, Count, count, verdict
+from viad.documentation.findings.evidence import HOLDS, NOT_RUN, NOT_SEEN, PARTLY, Count, count_differences, judge_claim
 from viad.documentation.findings.figures import draw_curves
 from viad.documentation.findings.page import FILE, write_findings
 from viad.experiments import committed_results
@@ -58,9 +58,9 @@ def test_every_claim_has_a_verdict_that_follows_from_the_differences(here):
     assert _verdicts() == {
         "Newer is not better": PARTLY,  # the bad habits were not run
         "Input size": NOT_RUN,  # no kinds of defect that are called small, large or logical
-        "Noisy labels": HOLDS,
+        "Contamination": HOLDS,
         "Distribution shift": PARTLY,  # nor was a natural shift
-        "A validation set": HOLDS,
+        "Early stopping": HOLDS,
     }
     text = (here / "docs/findings.md").read_text()
     for claim in CLAIMS:
@@ -123,7 +123,7 @@ def test_the_contrary_is_said_where_it_is_seen():
     made.add("patchcore", skill=3, shift__name="noise", shift__severity=4)
     write_findings(made.experiments())
     assert _verdicts()["Distribution shift"] == NOT_SEEN
-    assert _verdicts()["Noisy labels"] == NOT_SEEN
+    assert _verdicts()["Contamination"] == NOT_SEEN
 
 
 @pytest.mark.usefixtures("here")
@@ -138,11 +138,11 @@ def test_without_experiments_nothing_is_claimed():
     [((2, 0, 4), HOLDS), ((1, 0, 4), PARTLY), ((3, 1, 4), PARTLY), ((0, 1, 4), NOT_SEEN), ((0, 0, 0), NOT_RUN)],
 )
 def test_verdicts(numbers, expected):
-    assert verdict(*numbers) == expected
+    assert judge_claim(*numbers) == expected
 
 
 def test_differences_are_counted_by_where_their_interval_lies():
-    found = count(pd.DataFrame({"low": [0.1, -0.2, -0.3, 0], "high": [0.2, 0.1, -0.1, 0.3]}))
+    found = count_differences(pd.DataFrame({"low": [0.1, -0.2, -0.3, 0], "high": [0.2, 0.1, -0.1, 0.3]}))
     assert found == Count(above=1, below=1, neither=2)
 
 
@@ -153,7 +153,7 @@ def test_years_are_those_of_the_papers(monkeypatch):
 
 def _curves(made, axis):
     experiments = made.experiments()
-    return curves(marked(experiments), experiments.scores, axis)
+    return curves(with_caveats(experiments), experiments.scores, axis)
 
 
 def test_a_curve_has_its_values_in_order_and_the_plain_run_as_its_start():
@@ -241,7 +241,7 @@ def test_the_docs_are_made_from_what_is_kept(monkeypatch, tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     write_findings(committed_results.kept())
-    assert FILE.read_text() == (ROOT / FILE).read_text(), "run `viad findings`"
+    assert FILE.read_text() == (ROOT / FILE).read_text(), "run `viad docs`"
 
 
 def test_the_presets_epochs_stand_among_the_other_numbers():

@@ -7,7 +7,8 @@ from anomalib.metrics.pg_pb import _PBn, _PGn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viad.metrics.image import aupr, auroc, auroc_by_defect, f1_max, image_metrics, pb, pg
+from viad.metrics.image import image_aupr, image_auroc, image_auroc_by_defect, image_f1max, pb, pg
+from viad.metrics.measurement import measure
 
 # Strictly increasing on -50..50, and distinct in float32 there: ties stay ties, and nothing else becomes one.
 INCREASING = {
@@ -50,16 +51,16 @@ def test_rank_metrics_equal_naive_loops(seed, decimals):
         average_precision += (recall - before) * precision
         before = recall
         best = max(best, 2 * precision * recall / (precision + recall) if recall else 0.0)
-    assert auroc(scores, labels) == pytest.approx(pairwise_auroc(scores, labels), abs=1e-12)
-    assert aupr(scores, labels) == pytest.approx(average_precision, abs=1e-12)
-    assert f1_max(scores, labels) == pytest.approx(best, abs=1e-12)
+    assert image_auroc(scores, labels) == pytest.approx(pairwise_auroc(scores, labels), abs=1e-12)
+    assert image_aupr(scores, labels) == pytest.approx(average_precision, abs=1e-12)
+    assert image_f1max(scores, labels) == pytest.approx(best, abs=1e-12)
 
 
 def test_hand_worked():
     scores, labels = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 1, 0, 1])
-    assert auroc(scores, labels) == 0.75
-    assert aupr(scores, labels) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
-    assert f1_max(scores, labels) == pytest.approx(0.8)  # threshold 2: precision 2/3, recall 1
+    assert image_auroc(scores, labels) == 0.75
+    assert image_aupr(scores, labels) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert image_f1max(scores, labels) == pytest.approx(0.8)  # threshold 2: precision 2/3, recall 1
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.05, 0.2])
@@ -93,15 +94,12 @@ def test_scores_at_the_threshold_are_not_presorted():
 
 def test_separable_raw_scores_outside_0_1_are_perfect():
     scores, labels = np.arange(20, 32, dtype=np.float32), np.repeat([0, 1], 6)
-    metrics = image_metrics(scores, labels)
-    assert metrics == dict.fromkeys(["image_auroc", "image_aupr", "image_f1max", "pg2", "pb2", "pg5", "pb5"], 1.0)
+    assert set(measure("image", scores, labels).values()) == {1.0}
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_is_undefined(label):
-    metrics = image_metrics(np.array([0.1, 0.2, 0.3]), np.full(3, label))
-    assert len(metrics) == 7
-    assert set(metrics.values()) == {None}
+    assert measure("image", np.array([0.1, 0.2, 0.3]), np.full(3, label)) == {}
 
 
 @given(
@@ -116,26 +114,26 @@ def test_increasing_maps_and_order_change_nothing(pairs, name, dtype, data):
     plain, moved = np.array(pairs), np.array(shuffled)
     mapped = INCREASING[name](moved[:, 0].astype(np.float64)).astype(dtype)
     assert len(set(mapped)) == len(set(plain[:, 0]))
-    for metric in (auroc, aupr, f1_max):
+    for metric in (image_auroc, image_aupr, image_f1max):
         expected = metric(plain[:, 0].astype(np.float64), plain[:, 1])
         assert metric(mapped, moved[:, 1]) == pytest.approx(expected, abs=1e-12)
 
 
 def test_reversed_scores_give_the_complement():
     scores, labels = random_case(0, decimals=1)
-    assert auroc(-scores, labels) == pytest.approx(1 - auroc(scores, labels))
+    assert image_auroc(-scores, labels) == pytest.approx(1 - image_auroc(scores, labels))
 
 
 def test_auroc_by_defect_is_each_type_against_all_normals():
     scores = np.array([0.0, 1.0, 2.0, 0.5, 3.0, -1.0])
     labels = np.array([0, 0, 0, 1, 1, 1])
     defects = np.array(["good", "good", "good", "scratch", "crack", "scratch"])
-    result = auroc_by_defect(scores, labels, defects)
+    result = image_auroc_by_defect(scores, labels, defects)
     assert result == {"crack": 1.0, "scratch": pytest.approx(1 / 6)}
     assert list(result) == ["crack", "scratch"]
 
 
 def test_auroc_by_defect_without_one_class_is_empty():
     defects = np.array(["crack", "crack"])
-    assert auroc_by_defect(np.array([1.0, 2.0]), np.array([1, 1]), defects) == {}
-    assert auroc_by_defect(np.array([1.0, 2.0]), np.array([0, 0]), defects) == {}
+    assert image_auroc_by_defect(np.array([1.0, 2.0]), np.array([1, 1]), defects) == {}
+    assert image_auroc_by_defect(np.array([1.0, 2.0]), np.array([0, 0]), defects) == {}

@@ -6,7 +6,7 @@ import torch
 
 from viad.artifacts.images import resize_image
 from viad.datasets.synthetic.specimen import GOOD, Order, picture
-from viad.metrics.image import auroc
+from viad.metrics.image import image_auroc
 from viad.training import build
 
 STATED = {
@@ -53,7 +53,7 @@ def _auroc(images, size):
         normal, small = (
             [float(model(image).pred_score) for image in tensors("test", kind)] for kind in (GOOD, "small")
         )
-    return auroc(np.array(normal + small), np.repeat([0, 1], [len(normal), len(small)]))
+    return image_auroc(np.array(normal + small), np.repeat([0, 1], [len(normal), len(small)]))
 
 
 def test_small_defects_need_pixels(images):

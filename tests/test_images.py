@@ -54,7 +54,7 @@ def test_16_bit_images_keep_their_contrast_or_are_refused(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(DataError, match=r"gone\.png is missing\. Restore it \(`dvc checkout`"):
+    with pytest.raises(DataError, match=r"gone\.png does not exist\. Restore it with `dvc checkout`"):
         read_image(tmp_path / "gone.png")
 
 

@@ -14,7 +14,7 @@ from viad.artifacts.samples import read_samples
 from viad.datasets import imported
 from viad.errors import ConfigError, DataError
 from viad.importing.importer import import_images
-from viad.importing.layouts import understand
+from viad.importing.layouts import read_folder
 from viad.stages import raw, resize
 from viad.training import build, fit
 
@@ -240,7 +240,7 @@ def test_a_folder_that_is_not_checked_out_comes_from_the_cache_or_is_asked_for(w
     imported.publish(Path("again"), source)
     assert len(list(Path("again").rglob("*.jpg"))) == 17
     shutil.rmtree(".dvc/cache")
-    with pytest.raises(DataError, match=r"Import it again by `viad import`"):
+    with pytest.raises(DataError, match=r"Import it again with `viad import`"):
         imported.publish(Path("third"), source)
 
 
@@ -266,7 +266,7 @@ def test_files_that_differ_in_their_suffix_alone_get_two_names(workspace):
 def test_a_defect_folder_may_be_declared_normal(tmp_path):
     picture(tmp_path / "fine/1.png")
     picture(tmp_path / "burr/1.png")
-    assert {p.defect: p.label for p in understand(tmp_path, normal=["fine"])[0]} == {"": 0, "burr": 1}
+    assert {p.defect: p.label for p in read_folder(tmp_path, normal=["fine"])[0]} == {"": 0, "burr": 1}
 
 
 def test_equal_names_in_several_kinds_get_the_mask_of_their_kind(tmp_path):
@@ -274,7 +274,7 @@ def test_equal_names_in_several_kinds_get_the_mask_of_their_kind(tmp_path):
         picture(tmp_path / f"test/{kind}/000.png")
     for kind in ("burr", "crack"):
         mask(tmp_path / f"ground_truth/{kind}/000.png")
-    found = {p.defect: p.mask and p.mask.as_posix() for p in understand(tmp_path)[0]}
+    found = {p.defect: p.mask and p.mask.as_posix() for p in read_folder(tmp_path)[0]}
     assert found == {"": None, "burr": "ground_truth/burr/000.png", "crack": "ground_truth/crack/000.png"}
 
 
@@ -283,7 +283,7 @@ def test_images_outside_of_all_telling_folders_are_left_out_and_named(workspace)
     by_kind(root)
     picture(root / "overview.png")
     told = import_images(root, "mypart", dry_run=True)
-    assert "Left out: overview.png" in told
+    assert "Ignored: overview.png" in told
     assert "17 images" in told
 
 
@@ -291,17 +291,17 @@ def test_a_black_png_beside_a_jpeg_of_its_name_is_its_mask(tmp_path):
     for kind in ("good", "burr"):
         picture(tmp_path / f"{kind}/1.jpg")
         mask(tmp_path / f"{kind}/1.png", blank=kind == "good")
-    found = {p.defect: p.mask and p.mask.as_posix() for p in understand(tmp_path)[0]}
+    found = {p.defect: p.mask and p.mask.as_posix() for p in read_folder(tmp_path)[0]}
     assert found == {"": None, "burr": "burr/1.png"}
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (Path.touch, "there is no image"),
-        (lambda root: picture(root / "burr/1.png"), "nothing says which images are normal"),
+        (Path.touch, "no image found"),
+        (lambda root: picture(root / "burr/1.png"), "no folder of normal images found"),
         (lambda root: (by_kind(root), (root / "Kratzer/Aufnahme 1 ü.jpg").write_bytes(b"no")), "not a readable image"),
-        (lambda root: (beside(root), mask(root / "NG/1_mask.png", (20, 20))), "the mask is 20x20 pixels"),
+        (lambda root: (beside(root), mask(root / "NG/1_mask.png", (20, 20))), "mask size 20x20 does not match"),
         (lambda root: (beside(root), mask(root / "NG/1_mask.png", blank=True)), "is empty, but NG/1.bmp is NG"),
     ],
 )  # fmt: skip
@@ -319,10 +319,10 @@ def test_what_cannot_be_used_is_said_and_leaves_nothing(workspace, make, message
     ("text", "message"),
     [
         ("image,label\n", "the table is empty"),
-        ("image,kind\na.png,x\n", "there is no column 'label'"),
+        ("image,kind\na.png,x\n", "no column 'label'"),
         ("image,label,split\na.png,good,elsewhere\n", "line 2: the split 'elsewhere' is not known"),
         ("image,label\na.png,\n", "line 2: image or label is empty"),
-        ("image,label\ngone.png,good\n", r"gone\.png is missing"),
+        ("image,label\ngone.png,good\n", r"gone\.png does not exist"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_named_with_its_line(workspace, text, message):
@@ -337,18 +337,18 @@ def test_two_files_that_would_lie_at_one_place_are_an_error(workspace):
     picture(workspace / "shots/1.png")
     table_path = workspace / "a/list.csv"
     table_path.write_text("image,label\nshots/1.png,good\n../shots/1.png,bad\n")
-    with pytest.raises(DataError, match="another file of this name"):
+    with pytest.raises(DataError, match="another file has the same name"):
         import_images(table_path, "mypart")
     assert not Path("data/imported/mypart").exists()
 
 
 @pytest.mark.parametrize("name", ["My Part", "../x", "", "9lives"])
 def test_a_name_that_cannot_be_used_is_refused(workspace, name):
-    with pytest.raises(ConfigError, match="use small letters"):
+    with pytest.raises(ConfigError, match="use lower-case letters"):
         import_images(workspace, name)
 
 
 def test_a_published_dataset_is_not_overwritten(workspace):
     Path("conf/dataset/visa.yaml").write_text("code: src/viad/datasets/visa.py\n")
-    with pytest.raises(ConfigError, match="is a dataset of its own"):
+    with pytest.raises(ConfigError, match="is another dataset"):
         import_images(workspace, "visa")

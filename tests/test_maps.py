@@ -76,7 +76,7 @@ def test_stream_gives_the_rows_in_order(tmp_path, at_once):
 
 def test_wrong_count(tmp_path):
     store(tmp_path, some_maps(5), Recipe(14, 14))
-    with pytest.raises(DataError, match=r"5 maps for 6 rows of scores\.csv\. Predict again"):
+    with pytest.raises(DataError, match=r"5 maps for 6 rows of scores\.csv\. Run `dvc repro`"):
         StoredMaps(tmp_path, 6)
 
 
@@ -84,7 +84,7 @@ def test_wrong_count(tmp_path):
 def test_missing_file(tmp_path, missing):
     store(tmp_path, some_maps(), Recipe(14, 14))
     (tmp_path / missing).unlink()
-    with pytest.raises(DataError, match=rf"no readable anomaly maps .*{missing}.*`dvc repro`"):
+    with pytest.raises(DataError, match=rf"cannot read the anomaly maps .*{missing}.*`dvc repro`"):
         StoredMaps(tmp_path, 3)
 
 
@@ -92,7 +92,7 @@ def test_missing_file(tmp_path, missing):
 def test_unreadable_recipe(tmp_path, recipe):
     store(tmp_path, some_maps(), Recipe(14, 14))
     (tmp_path / "recipe.json").write_text(recipe)
-    with pytest.raises(DataError, match="no readable anomaly maps"):
+    with pytest.raises(DataError, match="cannot read the anomaly maps"):
         StoredMaps(tmp_path, 3)
 
 
@@ -100,12 +100,12 @@ def test_unreadable_recipe(tmp_path, recipe):
 def test_truncated_maps(tmp_path, keep):
     store(tmp_path, some_maps(), Recipe(14, 14))
     (tmp_path / "maps.npy").write_bytes((tmp_path / "maps.npy").read_bytes()[:keep])
-    with pytest.raises(DataError, match="no readable anomaly maps"):
+    with pytest.raises(DataError, match="cannot read the anomaly maps"):
         StoredMaps(tmp_path, 3)
 
 
 def test_empty_maps_file(tmp_path):
     store(tmp_path, some_maps(), Recipe(14, 14))
     (tmp_path / "maps.npy").write_bytes(b"")
-    with pytest.raises(DataError, match="no readable anomaly maps"):
+    with pytest.raises(DataError, match="cannot read the anomaly maps"):
         StoredMaps(tmp_path, 3)

@@ -5,13 +5,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from viad.documentation.model_tables import PLAIN, contamination_table, models_table, supervision_table
+from made import BASELINE
+from viad.documentation.model_tables import contamination_table, models_table, supervision_table
 
 ROOT = Path(__file__).parents[1]
 
 
 def _row(model, category="mono", auroc=0.9, **changes):
-    conditions = PLAIN | {"model.name": model} | changes
+    conditions = BASELINE | {"model.name": model} | changes
     metrics = {
         f"{metric}{end}": auroc + shift
         for metric in ("image_auroc", "pg2", "pb2")
@@ -30,7 +31,7 @@ def _line(table, start):
     return next(line for line in table.splitlines() if line.startswith(start))
 
 
-def test_every_model_has_a_row_and_only_plain_runs_count():
+def test_every_model_has_a_row_and_only_baseline_runs_count():
     table = models_table(
         pd.DataFrame(
             [

@@ -193,10 +193,10 @@ def test_early_stopping_uses_validation_and_says_so(samples, tmp_path, validatio
 
 def test_one_class_models_see_no_labelled_anomaly_and_supervised_ones_need_one(samples):
     told = samples.assign(split="train")
-    assert (fit.rows_for(told, "one_class")["train_label"] == 0).all()
-    assert (fit.rows_for(told, "supervised")["train_label"] == 1).sum() == 4
+    assert (fit.select_training_rows(told, "one_class")["train_label"] == 0).all()
+    assert (fit.select_training_rows(told, "supervised")["train_label"] == 1).sum() == 4
     with pytest.raises(fit.DataError, match=r"supervision\.anomalies"):
-        fit.rows_for(told[told["train_label"] == 0], "supervised")
+        fit.select_training_rows(told[told["train_label"] == 0], "supervised")
 
 
 def test_patchcore_scores_as_anomalibs_does_with_the_same_bank():

@@ -6,8 +6,8 @@ import subprocess
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composed import default_params
-from viad.experiments.naming import NOTED, RANDOM, experiment_name
+from viad.experiments.conditions import KEYS
+from viad.experiments.naming import MOST, RANDOM, experiment_name
 
 BASE = {"model.name": "patchcore", "dataset.name": "elpv", "image_size": 256, "seed": 3341}
 
@@ -28,23 +28,21 @@ def test_numbers_stand_as_in_params_yaml():
     assert experiment_name(BASE | table) == experiment_name(BASE)
 
 
-def test_defaults_are_those_of_params_yaml():
-    params = default_params()
-    for key, default, _ in NOTED:
-        if key == "settings":  # no parameter, but all that are not noted
-            continue
-        value = params
-        for part in key.split("."):
-            value = value[part]
-        assert value == default, key
-
-
-def test_each_noted_parameter_changes_the_name():
-    names = [experiment_name(BASE)] + [
-        experiment_name(BASE | {key: f"other{i}"}) for i, (key, _, _) in enumerate(NOTED)
-    ]
+def test_each_condition_changes_the_name():
+    # A severity stands behind the name of its shift.
+    changes = [{key: f"other{i}"} for i, key in enumerate(KEYS) if key != "shift.severity"]
+    changes.append({"shift.name": "noise", "shift.severity": 3})
+    changes.append({"shift.name": "noise", "shift.severity": 4})
+    names = [experiment_name(BASE), *(experiment_name(BASE | change) for change in changes)]
     assert len(set(names)) == len(names)
     assert all(not RANDOM.fullmatch(name) for name in names)
+
+
+def test_long_overrides_are_cut_and_still_distinguish():
+    first, second = ({"overrides": ", ".join(["model.small.args.k=1"] * 20) + end} for end in ("", "2"))
+    names = [experiment_name(BASE | one) for one in (first, second)]
+    assert names[0] != names[1]
+    assert all(len(name) < len("patchcore-elpv-256--s3341") + MOST + 1 for name in names)
 
 
 @given(st.text(min_size=1, max_size=20), st.integers())

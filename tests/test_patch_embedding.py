@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from viad.backbones.frozen import FrozenBackbone
 from viad.errors import ConfigError
-from viad.models import patch_bank
+from viad.models.components import patch_bank
 from viad.models.components.patch_embedding import PatchFeatures, embed
 
 ROOT = Path(__file__).parents[1]

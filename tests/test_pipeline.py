@@ -10,15 +10,22 @@ import pytest
 import yaml
 from PIL import Image
 
-from tiny_runs import run_tiny_experiment, tiny_settings
+from tiny_runs import run_tiny_experiment, tiny_settings, tiny_settings_in_name
 from viad.artifacts.anomaly_maps import Recipe, render
+from viad.experiments.remeasurement import remeasure
+from viad.experiments.tables import from_dvc
+from viad.metrics import catalogue
+from viad.metrics import image as image_metrics
+from viad.metrics.catalogue import Metric
 
+COLLECT = "from viad.experiments.committed_results import collect; collect()"
+IN_NAME = tiny_settings_in_name()
 pytestmark = pytest.mark.pipeline
 
 
 def _repro(project, *overrides):
     """`dvc repro` on the tiny data with more overrides; its output. In two thirds of the time of `dvc exp run`."""
-    project.run("viad", "params", *tiny_settings(*overrides))
+    project.run("viad", "compose", *tiny_settings(*overrides))
     return project.run("dvc", "repro")
 
 
@@ -58,6 +65,30 @@ def test_one_tidy_row_with_pixel_metrics_and_defect_kinds(fresh):
     assert (fresh.folder / "plots/heatmaps/texture.jpg").is_file()
 
 
+def test_measuring_again_gives_the_stored_metrics_and_those_that_came_later(fresh, monkeypatch):
+    stored = _json(fresh, "metrics/synthetic/texture.json")
+    name = (fresh.folder / "metrics/results.md").read_text().partition(":")[0]
+    assert "Every experiment that DVC has here has every metric." in fresh.run("viad", "evaluate")
+    assert fresh.run("viad", "evaluate", name).endswith(f"{name}: measured again. texture: nothing changed.\n")
+    (kept,) = (fresh.folder / "results/measured").glob("*.json")
+    assert json.loads(kept.read_text())["metrics"] == stored
+    kept.unlink()
+
+    monkeypatch.chdir(fresh.folder)
+    monkeypatch.setattr(image_metrics, "toy", lambda scores, labels: float(scores[labels == 1].max()), raising=False)
+    monkeypatch.setattr(catalogue, "CATALOGUE", (*catalogue.CATALOGUE, Metric("toy", "Toy", "image", "the highest")))
+    row = from_dvc().table.set_index("experiment").loc[name]
+    assert row["toy"] is None
+    outcome = next(one for one in remeasure([]) if one.experiment == name)
+    assert outcome.words.startswith("measured again. texture: new: toy ")
+    scores = pd.read_csv(fresh.folder / "metrics/synthetic/scores/texture.csv")
+    filled = from_dvc().table.set_index("experiment").loc[name]
+    assert filled["toy"] == pytest.approx(scores[scores["label"] == 1]["score"].max())
+    assert filled.drop("toy").equals(row.drop("toy"))
+    assert name not in {one.experiment for one in remeasure([])}
+    shutil.rmtree(fresh.folder / "results")
+
+
 def test_repro_again_is_up_to_date(fresh):
     assert "up to date" in fresh.run("dvc", "repro")
 
@@ -85,7 +116,13 @@ def test_noise_shifts_nothing_and_its_test_set_stays(fresh):
 def test_touching_one_models_yaml_reruns_that_models_stages_only(fresh):
     path = fresh.folder / "conf/model/patchcore.yaml"
     path.write_text(path.read_text().replace("num_neighbors: 9", "num_neighbors: 3"))
-    assert _stages_run(_repro(fresh)) == {"train", "predict", "evaluate", "summarize"}
+    assert _stages_run(run_tiny_experiment(fresh)) == {"train", "predict", "evaluate", "summarize"}
+    # The edit was never committed, and the experiment's own git tree has it: the name still tells the two apart.
+    fresh.run("python", "-c", COLLECT)
+    runs = pd.read_csv(fresh.folder / "docs/experiments.csv", keep_default_na=False)
+    edited = runs["overrides"].str.endswith(", model.small.args.num_neighbors=3")
+    assert edited.sum() == 1
+    assert not set(runs["experiment"][edited]) & set(runs["experiment"][~edited])
 
 
 @pytest.mark.parametrize("model", ["padim", "msflow"])
@@ -164,15 +201,15 @@ def test_every_other_option_at_once(fresh):
 
 
 def test_experiments_are_kept_for_the_docs(fresh):
-    fresh.run("viad", "collect")
+    fresh.run("python", "-c", COLLECT)
     table = pd.read_csv(fresh.folder / "docs/experiments.csv").set_index(["experiment", "category"])
-    row = table.loc[("patchcore-synthetic-64-random-s3341", "texture")]
+    row = table.loc[(f"patchcore-synthetic-64-random-{IN_NAME}-s3341", "texture")]
     quality = _json(fresh, "metrics/synthetic/texture.json")
     assert row["image_auroc"] == pytest.approx(quality["image_auroc"], rel=1e-5)
     assert [row["pg2_low"], row["pg2_high"]] == pytest.approx(quality["intervals"]["pg2"], rel=1e-5)
     assert row["preset"] == "small"
     before = len(table)
-    fresh.run("viad", "collect")
+    fresh.run("python", "-c", COLLECT)
     assert len(pd.read_csv(fresh.folder / "docs/experiments.csv")) == before
 
 
@@ -278,7 +315,7 @@ def test_somebodys_own_folder_becomes_a_dataset_and_runs(fresh, tmp_path):
     ],
 )
 def test_a_stage_refuses_an_unknown_value_and_leaves_nothing_half_written(fresh, stage, override, words):
-    fresh.run("viad", "params", *tiny_settings(*override.split()))
+    fresh.run("viad", "compose", *tiny_settings(*override.split()))
     output = fresh.run("python", "src/stage.py", stage, "texture", check=False)
     assert words in output
     assert "Traceback" not in output

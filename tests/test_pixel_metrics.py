@@ -1,4 +1,4 @@
-"""metrics/pixel.py against exact references, other libraries and hand-made maps."""
+"""metrics/pixel.py and pixel_counts.py against exact references, other libraries and hand-made maps."""
 
 from itertools import pairwise
 
@@ -13,7 +13,8 @@ from scipy.ndimage import label
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 from torchmetrics.classification import BinaryAUROC, BinaryAveragePrecision
 
-from viad.metrics.pixel import BINS, COARSE, _lay_bins, pixel_metrics
+from viad.metrics.measurement import measure_pixels
+from viad.metrics.pixel_counts import BINS, COARSE, lay_bins
 
 NAMES = ["pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30", "aupro_5", "aupimo"]
 # The 131,072 normal pixels of two 256 x 256 images resolve AUPIMO's lower bound of 1e-5.
@@ -22,7 +23,7 @@ SIDE = 256
 
 def measure(maps, masks, pieces=1):
     parts = list(zip(np.array_split(maps.astype(np.float32), pieces), np.array_split(masks, pieces), strict=True))
-    return pixel_metrics(lambda: iter(parts))
+    return dict.fromkeys(NAMES) | measure_pixels(lambda: iter(parts))
 
 
 def some_masks(side=SIDE):
@@ -282,14 +283,14 @@ def test_aupimo_is_undefined_without_a_normal_image():
 def test_bins_do_not_grow_with_the_number_of_maps(name):
     masks = some_masks(side=210)
     maps = DISTRIBUTIONS[name](masks).astype(np.float32)
-    few, many = _lay_bins([(maps, masks)]), _lay_bins([(maps, masks)] * 20)
+    few, many = lay_bins([(maps, masks)]), lay_bins([(maps, masks)] * 20)
     assert few.size == many.size <= 2 * BINS + COARSE
 
 
 def test_codes_keep_the_order_of_scores():
     masks = some_masks(side=210)
     maps = DISTRIBUTIONS["cauchy"](masks).astype(np.float32)
-    codes = _lay_bins([(maps, masks)])
+    codes = lay_bins([(maps, masks)])
     ordered = codes(np.sort(maps.ravel()))
     assert (np.diff(ordered) >= 0).all()
     assert ordered.min() >= 0

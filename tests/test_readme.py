@@ -49,6 +49,15 @@ def test_the_datasets_page_says_what_the_yamls_say(monkeypatch):
     assert counts_table() in page, "run `viad docs`"
 
 
+def test_the_conditions_page_has_the_table_of_conditions(monkeypatch):
+    from viad.documentation.condition_table import conditions_table, excluded_table
+
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs/conditions.md").read_text(encoding="utf-8")
+    assert conditions_table() in page, "run `viad docs`"
+    assert excluded_table() in page, "run `viad docs`"
+
+
 def test_links_lead_somewhere():
     results = set(list_committed("metrics", "plots"))  # those in the workspace are of its last run
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:

@@ -10,7 +10,7 @@ import pytest
 
 import many_experiments
 from composed import default_params, default_params_text
-from viad.comparison.practice import MARKS
+from viad.comparison.caveats import CAVEATS
 from viad.experiments import committed_results
 from viad.report.contents import contents, planned
 from viad.report.page import KEYS, write_page
@@ -47,14 +47,14 @@ def test_the_page_gets_all_that_it_shows_as_plain_values(made):
     assert (root / "report/index.html").is_file()
 
 
-def test_every_experiment_is_a_row_with_its_condition_and_marks(made):
+def test_every_experiment_is_a_row_with_its_condition_and_caveats(made):
     page, _ = made
     assert page["made"]["experiments"] == COUNT
     assert len(page["experiments"]) == 2 * COUNT
     row = next(row for row in page["experiments"] if row["experiment"] == "padim-elpv-256-brightness3-s3341")
     assert row["condition"] == "brightness 3"
-    assert row["auroc_low"] < row["auroc"] < row["auroc_high"]
-    assert set(row["marks"]) <= set(MARKS) == set(page["marks"])
+    assert row["image_auroc_low"] < row["image_auroc"] < row["image_auroc_high"]
+    assert set(row["caveats"]) <= set(CAVEATS) == set(page["caveats"])
     supervised = next(row for row in page["experiments"] if row["experiment"].startswith("devnet-elpv-256-labels10"))
     assert supervised["condition"] == "10 labels"
 
@@ -94,7 +94,7 @@ def test_the_papers_edition_is_shown_once_one_of_it_was_run_or_tried(monkeypatch
 def test_a_study_has_its_question_states_tables_and_curves(made):
     page, _ = made
     studies = {study["name"]: study for study in page["studies"]}
-    assert studies["shift"]["question"].startswith("What does a change of the test images do")
+    assert studies["shift"]["question"].startswith("How much does a shift of the test images cost")
     states = {one["experiment"]: one["state"] for one in studies["shift"]["states"]}
     assert states["patchcore-elpv-256-s3341"] == "done"
     assert "missing" in states.values()

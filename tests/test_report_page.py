@@ -15,6 +15,7 @@ from PIL import Image
 
 from viad.artifacts.anomaly_maps import Recipe, StoredMaps, write_recipe
 from viad.errors import DataError
+from viad.report.contents import describe_metrics
 from viad.report.gallery import choose, file_stem, gallery, overlaid
 from viad.report.page import KEYS, plain, write_page
 from waiting import wait_until
@@ -36,27 +37,27 @@ FLAGS = (
 HOSTILE = '</script><script>window.ran = 1</script><b id="bold">bold</b><img src=x onerror="window.ran = 1">'
 MODELS = {"padim": "one-class", "patchcore": "one-class", "msflow": "one-class", "devnet": "supervised"}
 CATEGORIES = {"elpv": ["mono", "poly"], "synthetic": ["texture", "object", "assembly"]}
-MEASURED = ("auroc", "pg2", "pb2")
+MEASURED = ("image_auroc", "pg2", "pb2")
 SIDE = 24  # pixels, of the test's images
 
 
 # What the page is given.
 
 
-def row(experiment, dataset, category, model, rng, *, marks=(), condition="plain", seed=3341):
+def row(experiment, dataset, category, model, rng, *, caveats=(), condition="plain", seed=3341):
     """One row of the experiments; every seventh or so value is missing."""
     values = {name: round(float(rng.uniform(0.3, 0.99)), 6) for name in MEASURED}
     ends = {f"{name}_low": value - 0.03 for name, value in values.items()}
     ends |= {f"{name}_high": value + 0.01 for name, value in values.items()}
     cost = {
-        "latency_ms": rng.uniform(5, 200),
+        "latency_p50_ms": rng.uniform(5, 200),
         "train_seconds": rng.uniform(5, 900),
-        "memory_mb": rng.uniform(900, 1600),
+        "peak_memory_megabytes": rng.uniform(900, 1600),
     }
     rates = {"false_positive_rate": rng.uniform(0, 0.2), "false_negative_rate": rng.uniform(0, 0.5)}
-    pixels = dict.fromkeys(("pixel_auroc", "aupro"), None if dataset == "elpv" else rng.uniform(0.5, 1))
+    pixels = dict.fromkeys(("pixel_auroc", "aupro_30", "aupimo"), None if dataset == "elpv" else rng.uniform(0.5, 1))
     measured = values | ends | cost | rates | pixels
-    for name in ("auroc", "pg2", "latency_ms"):
+    for name in ("image_auroc", "pg2", "latency_p50_ms"):
         if rng.random() < 1 / 7:
             measured[name] = [None, math.nan][int(rng.integers(2))]
     return {
@@ -70,7 +71,7 @@ def row(experiment, dataset, category, model, rng, *, marks=(), condition="plain
         "condition": condition,
         "seed": seed,
         **measured,
-        "marks": list(marks),
+        "caveats": list(caveats),
     }
 
 
@@ -80,11 +81,11 @@ def experiment_rows():
     rows = []
     for model in MODELS:
         for dataset, categories in CATEGORIES.items():
-            marks = ["centre_crop"] if (model, dataset) == ("padim", "elpv") else []
-            rows += [row(f"{model}-{dataset}-256-s3341", dataset, c, model, rng, marks=marks) for c in categories]
+            caveats = ["centre_crop"] if (model, dataset) == ("padim", "elpv") else []
+            rows += [row(f"{model}-{dataset}-256-s3341", dataset, c, model, rng, caveats=caveats) for c in categories]
     shifted = "patchcore-elpv-256-brightness3-s3341"
     rows += [row(shifted, "elpv", c, "patchcore", rng, condition="brightness 3") for c in CATEGORIES["elpv"]]
-    rows.append(row("hostile", "elpv", "mono", "padim", rng, marks=["<b>"], condition=HOSTILE, seed=0))
+    rows.append(row("hostile", "elpv", "mono", "padim", rng, caveats=["<b>"], condition=HOSTILE, seed=0))
     return rows
 
 
@@ -100,8 +101,9 @@ def contents(rows=None, galleries=()):
             {"question": "Which detector for elpv?", "words": "PatchCore, AUROC 0.9.", "experiments": [first, second]},
             {"question": HOSTILE, "words": HOSTILE, "experiments": []},
         ],
+        "columns": describe_metrics(),
         "experiments": rows,
-        "marks": {
+        "caveats": {
             "centre_crop": {"title": "Centre crop", "sentence": "Defects at the border were cut away."},
             "<b>": {"title": "<b>odd</b>", "sentence": HOSTILE},
         },
@@ -123,9 +125,27 @@ def contents(rows=None, galleries=()):
             {
                 "title": "elpv, 256 px",
                 "points": [
-                    {"model": "padim", "auroc": 0.9, "latency_ms": 20, "memory_mb": 900, "front": True},
-                    {"model": "patchcore", "auroc": 0.95, "latency_ms": 60, "memory_mb": None, "front": True},
-                    {"model": "msflow", "auroc": 0.85, "latency_ms": 300, "memory_mb": 700, "front": True},
+                    {
+                        "model": "padim",
+                        "image_auroc": 0.9,
+                        "latency_p50_ms": 20,
+                        "peak_memory_megabytes": 900,
+                        "front": True,
+                    },
+                    {
+                        "model": "patchcore",
+                        "image_auroc": 0.95,
+                        "latency_p50_ms": 60,
+                        "peak_memory_megabytes": None,
+                        "front": True,
+                    },
+                    {
+                        "model": "msflow",
+                        "image_auroc": 0.85,
+                        "latency_p50_ms": 300,
+                        "peak_memory_megabytes": 700,
+                        "front": True,
+                    },
                 ],
             },
             {"title": "synthetic, 256 px", "points": []},
@@ -196,7 +216,7 @@ def nothing():
     return {
         **{key: [] for key in KEYS},
         "made": {"commit": "abc1234", "date": "2026-11-26", "experiments": 0},
-        "marks": {},
+        "caveats": {},
         "models": {"metric": "AUROC", "head": [], "rows": []},
         "ranks": {"blocks": None, "p": None, "critical_difference": None, "models": [], "words": "", "figure": None},
         "cards": {"datasets": [], "models": []},
@@ -387,7 +407,7 @@ def shown(row, field):
     value = value_of(row, field)
     if value is None:
         return ""
-    digits = {"latency_ms": 1, "train_seconds": 0, "memory_mb": 0}.get(field, 3)
+    digits = {"latency_p50_ms": 0, "train_seconds": 0, "peak_memory_megabytes": 0}.get(field, 3)
     ends = f" [{row[f'{field}_low']:.3f}, {row[f'{field}_high']:.3f}]" if field in MEASURED else ""
     return f"{value:.{digits}f}{ends}"
 
@@ -454,7 +474,7 @@ def test_a_report_of_nothing_says_so(driver, tmp_path):
 
 
 @in_browser
-@pytest.mark.parametrize("field", ["auroc", "pg2", "latency_ms", "false_negative_rate"])
+@pytest.mark.parametrize("field", ["image_auroc", "pg2", "latency_p50_ms", "false_negative_rate"])
 def test_a_click_on_a_heading_sorts_by_value(page, report, field):
     rows = report[1]["experiments"]
     first = field in MEASURED  # what is better first
@@ -509,7 +529,7 @@ def test_words_find_rows_that_have_them_all(page, report):
     page.type("#search", "SUPERVISED assembly")
     assert shown_keys(page) == keys([r for r in rows if r["model"] == "devnet" and r["category"] == "assembly"])
     page.type("#search", "centre crop")
-    assert shown_keys(page) == keys([r for r in rows if "centre_crop" in r["marks"]])
+    assert shown_keys(page) == keys([r for r in rows if "centre_crop" in r["caveats"]])
     page.type("#search", "no such thing")
     assert shown_keys(page) == []
 
@@ -524,8 +544,8 @@ def test_an_answer_leads_to_its_experiment(page):
 def test_marks_stand_at_the_experiment_and_are_explained(page, report):
     from selenium.webdriver import ActionChains
 
-    marked = [r for r in report[1]["experiments"] if "centre_crop" in r["marks"]]
-    badges = page.all("#table .badge[data-mark=centre_crop]")
+    marked = [r for r in report[1]["experiments"] if "centre_crop" in r["caveats"]]
+    badges = page.all("#table .badge[data-caveat=centre_crop]")
     assert len(badges) == len(marked) > 0
     assert badges[0].text == "Centre crop"
     assert not page.one("#hint").is_displayed()
@@ -537,7 +557,7 @@ def test_marks_stand_at_the_experiment_and_are_explained(page, report):
     assert page.one("#hint").is_displayed()
     assert "Defects at the border were cut away." in page.texts("#experiments .legend dd")
     page.choose("#difference-a", "padim-elpv-256-s3341")
-    assert page.texts("#difference .marks .badge") == ["Centre crop"]
+    assert page.texts("#difference .caveats .badge") == ["Centre crop"]
 
 
 @in_browser
@@ -553,7 +573,7 @@ def test_the_rows_that_are_left_are_exported(page, report, tmp_path):
     by_key = {(line["experiment"], line["category"]): line for line in lines}
     for one in expected:
         line = by_key[one["experiment"], one["category"]]
-        for field in ("auroc", "auroc_low", "pg2", "pb2_high", "pixel_auroc", "latency_ms"):
+        for field in ("image_auroc", "image_auroc_low", "pg2", "pb2_high", "pixel_auroc", "latency_p50_ms"):
             value = value_of(one, field)
             assert line[field] == "" if value is None else float(line[field]) == value
 
@@ -573,10 +593,10 @@ def test_a_thousand_rows_render_and_sort(driver, tmp_path, capsys):
     took = driver.js("return performance.now()")
     with capsys.disabled():
         print(f"\n1,000 rows: shown {took:.0f} ms after the page was asked for (machine shared)")
-    driver.click("#table .tabulator-col[tabulator-field=auroc]")
-    assert driver.cells("auroc") == in_order(rows, "auroc", down=True)[:25]
+    driver.click("#table .tabulator-col[tabulator-field=image_auroc]")
+    assert driver.cells("image_auroc") == in_order(rows, "image_auroc", down=True)[:25]
     driver.click("#table .tabulator-page[data-page=last]")
-    assert driver.cells("auroc") == in_order(rows, "auroc", down=True)[-25:]
+    assert driver.cells("image_auroc") == in_order(rows, "image_auroc", down=True)[-25:]
 
 
 # Charts.

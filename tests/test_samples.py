@@ -77,13 +77,13 @@ def test_some_columns_in_the_order_asked_for(tmp_path):
 
 
 def test_repeated_ids(tmp_path):
-    with pytest.raises(DataError, match="2 samples share an id, the first is 'b'"):
+    with pytest.raises(DataError, match="2 samples have the same id as another, such as 'b'"):
         write_samples(table("a", "b", "b", "b"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_unknown_split(tmp_path):
-    with pytest.raises(DataError, match=r"unknown split \['', 'tset'\]; there are train, val, test, reserve"):
+    with pytest.raises(DataError, match=r"unknown split \['', 'tset'\]\. Use one of train, val, test, reserve"):
         write_samples(table("a", "b", "c", split=["tset", "train", ""]), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -97,7 +97,7 @@ def test_refused_table_leaves_the_old_one(tmp_path):
 
 
 def test_missing_table(tmp_path):
-    with pytest.raises(DataError, match=r"samples\.csv is missing\. Run `dvc repro`"):
+    with pytest.raises(DataError, match=r"samples\.csv does not exist\. Run `dvc repro`"):
         read_samples(tmp_path)
 
 

@@ -148,7 +148,7 @@ def test_a_missing_mask_is_named_and_no_other_takes_its_place(raw, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     (copy / "texture/ground_truth/test/small/000.png").unlink()
-    with pytest.raises(DataError, match=r"ground_truth/test/small/000\.png is missing"):
+    with pytest.raises(DataError, match=r"ground_truth/test/small/000\.png, the mask of .* does not exist"):
         list(synthetic.rows(copy, "texture"))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from viad.errors import ConfigError
-from viad.models import textures
+from viad.models.components import texture_anomalies, textures
 from viad.models.components.perlin import perlin_mask, perlin_noise
 from viad.models.components.texture_anomalies import TextureAnomalies
 from viad.models.components.textures import Textures, procedural_texture
@@ -138,7 +138,7 @@ def test_masks_have_many_sizes():
 
 @pytest.mark.parametrize("combined", [False, True])
 def test_texture_is_where_the_mask_is_and_as_opaque_as_asked(monkeypatch, combined):
-    monkeypatch.setattr(textures, "augmented", lambda texture: texture)
+    monkeypatch.setattr(texture_anomalies, "augmented", lambda texture: texture)
     torch.manual_seed(0)
     images = torch.rand(6, 3, *SIZE)
     kept = images.clone()
@@ -161,5 +161,5 @@ def test_grey_images_get_grey_textures():
     torch.manual_seed(0)
     grey, color = torch.rand(1, *SIZE).expand(3, -1, -1), torch.rand(3, *SIZE)
     changed, _ = TextureAnomalies(Plain([1.0, 0.5, 0.0]), lambda: 1.0, probability=1)(torch.stack([grey, color]))
-    assert textures.is_grey(changed[0])
-    assert not textures.is_grey(changed[1])
+    assert texture_anomalies.is_grey(changed[0])
+    assert not texture_anomalies.is_grey(changed[1])

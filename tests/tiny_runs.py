@@ -15,6 +15,11 @@ def tiny_settings(*overrides):
     return [*(f"{key}={value}" for key, value in TINY.items()), *overrides]
 
 
+def tiny_settings_in_name():
+    """The settings of the tiny data as names of experiments have them."""
+    return "_".join(sorted(f"{key}_{value}" for key, value in TINY.items() if key.startswith("dataset.source.")))
+
+
 def run_tiny_experiment(project, *overrides, check=True):
     """`dvc exp run` on the tiny data with more overrides; its output."""
     settings = [word for override in tiny_settings(*overrides) for word in ("-S", override)]
@@ -39,7 +44,7 @@ def run_small_default(project):
 
 def shrink(project):
     changes = {
-        "config.yaml": [("model.${preset}.image_size,256}", "model.${preset}.image_size,64}")],
+        "config.yaml": [("of_preset:image_size,256}", "of_preset:image_size,64}")],
         "backbone/of_preset.yaml": [("backbone,efficientnet_lite0}}", "backbone,random}}")],
         "dataset/elpv.yaml": [("categories: [mono, poly]", "categories: [mono]")],
         "dataset/synthetic.yaml": [
@@ -56,5 +61,5 @@ def shrink(project):
             assert old in text, (name, old)
             text = text.replace(old, new, 1)
         path.write_text(text)
-    project.run("viad", "params")
+    project.run("viad", "compose")
     project.run("git", "commit", "--quiet", "--all", "--message", "tiny defaults")

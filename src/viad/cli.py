@@ -1,4 +1,4 @@
-"""The `viad` command: what is wanted beside `dvc`. Each subcommand is a function that takes the parsed arguments."""
+"""The `viad` command, for the tasks that `dvc` has no command for. Each subcommand is a function of its arguments."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -14,8 +14,8 @@ Command = Callable[[Namespace], int]
 
 
 def main() -> int:
-    """Run a subcommand; what the user can mend is printed without a traceback."""
-    arguments = _parser().parse_args()
+    """Run a subcommand; print errors that the user can correct without a traceback."""
+    arguments = build_parser().parse_args()
     try:
         run: Command = arguments.run
         return run(arguments)
@@ -24,41 +24,44 @@ def main() -> int:
         return 1
 
 
-def _parser() -> ArgumentParser:
+def build_parser() -> ArgumentParser:
+    """The parser of the command line; each subcommand's function is its default `run`."""
     parser = ArgumentParser(
-        prog="viad", description="Beside dvc: import images, run studies, compare experiments and report on them."
+        prog="viad", description="Import images, run studies, compare experiments and report on them. See also `dvc`."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Command, said: str) -> ArgumentParser:
-        added = commands.add_parser(name, help=said, description=said)
+    def command(name: str, run: Command, description: str) -> ArgumentParser:
+        added = commands.add_parser(name, help=description, description=description)
         added.set_defaults(run=run)
         return added
 
-    command("results", _results, "the table of results of the run in this workspace, as Markdown")
-    compose = command("params", _params, "compose conf/ into params.yaml, as `dvc exp run` does")
-    compose.add_argument("overrides", nargs="*", help="such as model=msflow image_size=512")
-    command("name", _name, "give experiments with random names ones that say what they are")
-    inspect = command("audit", _audit, "look for what is wrong with a dataset that is at data/raw/")
-    inspect.add_argument("dataset", help="one of conf/dataset")
-    bring = command("import", _import, "make a dataset of your own images, a folder tree or a CSV")
-    bring.add_argument("path", type=Path, help="the folder or the CSV")
-    bring.add_argument("--name", required=True, help="of the dataset, as in -S dataset=NAME")
-    bring.add_argument("--normal", nargs="*", default=[], help="further names of folders with normal images")
-    bring.add_argument("--dry-run", action="store_true", help="show what is understood, and stop")
-    study = command("study", _study, "run the experiments of a study of conf/study on a pool of clones")
-    study.add_argument("name", help="one of conf/study")
-    study.add_argument("--preset", default="small", help="small (a CPU, data at hand) or paper")
-    study.add_argument("--jobs", type=int, default=1, help="clones at once; with GPUs, one each")
-    study.add_argument("--dry-run", action="store_true", help="list the experiments and what they would take")
-    beside = command("compare", _compare, "experiments side by side: differences, ranks, what to take")
-    beside.add_argument("--out", type=Path, default=Path("results/comparison"), help="folder for all tables")
-    page = command("report", _report, "a page of all experiments, to be opened in a browser")
-    page.add_argument("--out", type=Path, default=Path("results/report"), help="its folder")
-    page.add_argument("--gallery", action="append", default=[], metavar="EXPERIMENT", help="whose heat maps to show")
-    command("findings", _findings, "keep the experiments, and write docs/findings.md from them")
-    command("collect", _collect, "keep the experiments that DVC knows here in docs/")
-    command("docs", _docs, "write the generated tables of README.md and docs/ anew")
+    command("results", _results, "Print the results of the run in this workspace as a Markdown table.")
+    compose = command("compose", _compose, "Compose conf/ into params.yaml, as `dvc exp run` does.")
+    compose.add_argument("overrides", nargs="*", help="KEY=VALUE, such as model=msflow image_size=512")
+    command("rename", _rename, "Replace random names of experiments by names that list their conditions.")
+    audit = command("audit", _audit, "Check a dataset in data/raw/ for duplicates, leaks, wrong labels and masks.")
+    audit.add_argument("dataset", help="name of a dataset in conf/dataset/")
+    add = command("import", _import, "Make a dataset of your own images: a folder tree or a CSV.")
+    add.add_argument("path", type=Path, help="the folder or the CSV")
+    add.add_argument("--name", required=True, help="name of the dataset, as in -S dataset=NAME")
+    add.add_argument("--normal", nargs="*", default=[], help="further names of folders with normal images")
+    add.add_argument("--dry-run", action="store_true", help="show how the images would be imported, and stop")
+    study = command("study", _study, "Run or resume a study: its unfinished experiments, in worker clones.")
+    study.add_argument("name", help="name of a study in conf/study/")
+    study.add_argument(
+        "--preset", default="small", help="small (minutes on a CPU; default) or paper (the paper's size)"
+    )
+    study.add_argument("--jobs", type=int, default=1, help="number of workers; each takes one GPU if there are any")
+    study.add_argument("--dry-run", action="store_true", help="list the experiments with an estimate, and stop")
+    evaluate = command("evaluate", _evaluate, "Measure earlier experiments again from their cached predictions.")
+    evaluate.add_argument("names", nargs="*", help="experiments; without a name, all that lack a metric")
+    compare = command("compare", _compare, "Compare all experiments: differences, ranks, and a recommendation.")
+    compare.add_argument("--out", type=Path, default=Path("results/comparison"), help="folder for the tables")
+    page = command("report", _report, "Write a page about all experiments that opens in a browser without a server.")
+    page.add_argument("--out", type=Path, default=Path("results/report"), help="folder for the page")
+    page.add_argument("--gallery", action="append", default=[], metavar="EXPERIMENT", help="show its heat maps")
+    command("docs", _docs, "Write all experiments, the findings and the generated tables to docs/ and README.md.")
     return parser
 
 
@@ -69,14 +72,14 @@ def _results(_: Namespace) -> int:
     return 0
 
 
-def _params(arguments: Namespace) -> int:
+def _compose(arguments: Namespace) -> int:
     from viad.config.composition import compose_params
 
     compose_params(arguments.overrides)
     return 0
 
 
-def _name(_: Namespace) -> int:
+def _rename(_: Namespace) -> int:
     from viad.experiments.renaming import rename_all
 
     for old, new in rename_all().items():
@@ -85,20 +88,20 @@ def _name(_: Namespace) -> int:
 
 
 def _audit(arguments: Namespace) -> int:
-    """Audit a dataset that is here; a line says what was found and where it is written."""
-    from viad.audit.report import in_words, report
+    """Audit a downloaded dataset; print the number of findings and where they are written."""
+    from viad.audit.report import audit_dataset, describe_findings
     from viad.datasets import read_rows
 
     dataset = arguments.dataset
     conf, raw = Path("conf/dataset") / f"{dataset}.yaml", Path("data/raw") / dataset
     if not conf.is_file():
-        known = ", ".join(sorted(path.stem for path in conf.parent.glob("*.yaml")))
-        raise ConfigError(f"there is no dataset '{dataset}'. Choose one of {known}.")
+        options = ", ".join(sorted(path.stem for path in conf.parent.glob("*.yaml")))
+        raise ConfigError(f"no dataset '{dataset}' in {conf.parent}. Choose one of {options}.")
     if not raw.is_dir():
-        raise ConfigError(f"{raw} is not there: `dvc exp run -S dataset={dataset} raw` gets it.")
+        raise ConfigError(f"{raw} does not exist. Download the dataset with `dvc exp run -S dataset={dataset} raw`.")
     block = yaml.safe_load(conf.read_text(encoding="utf-8"))
     rows = {name: read_rows(block["code"], raw, name, block["options"]) for name in block["categories"]}
-    print(in_words(dataset, report(dataset, rows)))
+    print(describe_findings(dataset, audit_dataset(dataset, rows)))
     return 0
 
 
@@ -110,17 +113,17 @@ def _import(arguments: Namespace) -> int:
 
 
 def _study(arguments: Namespace) -> int:
-    """Run what a study lacks; 1 if an experiment failed."""
+    """Run the experiments of a study that are not finished; 1 if one failed."""
     from viad.experiments.committed_results import known
     from viad.studies.plans import FOLDER, estimate, plan, read_study
     from viad.studies.runner import existing, run_all
 
     name, jobs = arguments.name, arguments.jobs
     experiments = plan(read_study(name, arguments.preset))
-    there = existing()
-    missing = [one for one in experiments if one.name not in there]
-    for one in experiments:
-        print(f"{'there  ' if one.name in there else 'to run '} {one.name}")
+    finished = existing()
+    missing = [experiment for experiment in experiments if experiment.name not in finished]
+    for experiment in experiments:
+        print(f"{'finished' if experiment.name in finished else 'to run  '} {experiment.name}")
     more = f": {estimate(missing, known().table, jobs)}" if missing else ""
     print(f"{len(experiments)} experiments, {len(missing)} to run{more}")
     if arguments.dry_run or not missing:
@@ -130,7 +133,20 @@ def _study(arguments: Namespace) -> int:
         failed += outcome.result == "failed"
         print(f"{outcome.result} {outcome.experiment} in {outcome.seconds:.0f} s {outcome.reason}".rstrip(), flush=True)
     if failed:
-        print(f"{failed} failed; their logs are in {FOLDER / name}/. Run the study again to try them once more.")
+        print(f"{failed} failed; their logs are in {FOLDER / name}/. Run the study again to repeat them.")
+    return int(failed > 0)
+
+
+def _evaluate(arguments: Namespace) -> int:
+    """Measure experiments again, a line for each; 1 if one could not be."""
+    from viad.experiments.remeasurement import remeasure
+
+    failed = measured = 0
+    for outcome in remeasure(arguments.names):
+        print(f"{outcome.experiment}: {outcome.words}", flush=True)
+        measured, failed = measured + 1, failed + outcome.failed
+    if not measured:
+        print("Every experiment that DVC has here has every metric.")
     return int(failed > 0)
 
 
@@ -149,8 +165,8 @@ def _report(arguments: Namespace) -> int:
 
     experiments = known()
     if unknown := sorted(set(arguments.gallery) - set(experiments.revisions)):
-        there = ", ".join(sorted(experiments.revisions)) or "none"
-        raise ConfigError(f"--gallery {unknown[0]}: no such experiment. DVC has here: {there}.")
+        names = ", ".join(sorted(experiments.revisions)) or "none"
+        raise ConfigError(f"--gallery {unknown[0]}: no such experiment in this repository. Choose one of: {names}.")
     with TemporaryDirectory() as folder:
         pictures = Path(folder)
         write_page(contents(experiments, arguments.gallery, pictures), arguments.out, pictures)
@@ -158,26 +174,16 @@ def _report(arguments: Namespace) -> int:
     return 0
 
 
-def _findings(_: Namespace) -> int:
-    from viad.documentation.findings.page import write_findings
-    from viad.experiments.committed_results import collect, kept
-
-    collect()  # so that a clone, which has no experiments, makes the same page of what is kept
-    print(write_findings(kept()))
-    return 0
-
-
-def _collect(_: Namespace) -> int:
-    from viad.experiments.committed_results import FILE, collect
-
-    print(f"{collect()} rows into {FILE}")
-    return 0
-
-
 def _docs(_: Namespace) -> int:
+    """Write all generated documentation; print each file."""
+    from viad.documentation.findings.page import write_findings
     from viad.documentation.generated_parts import refresh
+    from viad.experiments.committed_results import FILE, SCORES, collect, kept
 
-    refresh()
+    print(f"{FILE}, {SCORES}/ ({collect()} rows from this repository's experiments)")
+    # From the files, not from DVC: a clone, which has no experiments, writes the same pages.
+    for path in [*write_findings(kept()), *refresh()]:
+        print(path)
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Anomaly maps: stored at the model's own resolution, shown at the images' resolution.
+"""Anomaly maps: stored at the model's resolution, evaluated at the images' resolution.
 
-One recipe says how the one becomes the other, and one function follows it, for the
-scores that predict takes from maps and for all that evaluate measures on them.
+The recipe describes how to resize them, and `render` follows it, both for the scores
+that predict takes from maps and for the metrics that evaluate computes on them.
 """
 
 import json
@@ -23,7 +23,7 @@ TRUNCATE = 4.0  # kernel radius in standard deviations, as in anomalib's generat
 
 @dataclass(frozen=True)
 class Recipe:
-    """How maps of any resolution are brought to that of the images.
+    """How maps of any resolution are resized to the images' resolution.
 
     height, width: of the images, in pixels. interpolation: nearest or bilinear (pixel
     centres, corners not aligned). sigma: of the Gaussian smoothing after it, in pixels
@@ -65,9 +65,13 @@ class StoredMaps:
             self._maps = np.load(folder / "maps.npy", mmap_mode="r")
             self.recipe = Recipe(**json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
         except (OSError, EOFError, ValueError, TypeError) as error:
-            raise DataError(f"{folder}: no readable anomaly maps ({error}). Run `dvc repro` to make them.") from error
+            raise DataError(
+                f"{folder}: cannot read the anomaly maps ({error}). Run `dvc repro` to write them."
+            ) from error
         if len(self._maps) != count:
-            raise DataError(f"{folder}: {len(self._maps)} maps for {count} rows of scores.csv. Predict again.")
+            raise DataError(
+                f"{folder}: {len(self._maps)} maps for {count} rows of scores.csv. Run `dvc repro` to predict again."
+            )
 
     def full(self, rows: NDArray[np.int64]) -> Maps:
         """The maps of `rows` at the images' resolution, (len(rows), H, W) float32."""

@@ -1,6 +1,6 @@
 """Whole outputs or none: write aside, then rename.
 
-DVC takes for whole whatever lies at an output's path, so nothing half-written may lie there.
+DVC takes any file at an output's path for complete, so an incomplete file must never be there.
 """
 
 import shutil
@@ -13,8 +13,8 @@ from pathlib import Path
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write to; rename it to `target` if nothing was raised.
 
-    The path does not exist yet: make a file or a folder there. What an earlier,
-    killed run left aside is removed first, what was at `target` is replaced.
+    The path does not exist yet: make a file or a folder there. Files that an earlier,
+    killed run left beside `target` are removed first; `target` itself is replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.partial")
@@ -22,7 +22,7 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         yield aside
         if not aside.exists():
-            raise FileNotFoundError(f"nothing was written to {aside}, so {target} is left as it was")
+            raise FileNotFoundError(f"nothing was written to {aside}, so {target} is unchanged")
         _remove(target)
         aside.rename(target)
     finally:

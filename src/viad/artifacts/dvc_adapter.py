@@ -20,10 +20,11 @@ class DvcError(ViadError):
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit's full hash, and when it was made."""
+    """A commit's full hash, when it was made, and the hashes of its parents."""
 
     sha: str
     time: datetime
+    parents: tuple[str, ...] = ()
 
 
 class Repository:
@@ -56,7 +57,7 @@ class Repository:
     def read_commit(self, revision: str) -> Commit:
         """The commit that git resolves `revision` to."""
         commit = self._repo.scm.resolve_commit(revision)
-        return Commit(commit.hexsha, datetime.fromtimestamp(commit.commit_time, UTC))
+        return Commit(commit.hexsha, datetime.fromtimestamp(commit.commit_time, UTC), tuple(commit.parents))
 
     def read_git_file(self, revision: str, path: str) -> str | None:
         """The text of a file as git has it in a revision; None if it is not there.

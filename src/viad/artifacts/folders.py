@@ -1,4 +1,4 @@
-"""Folders that a command writes anew as a whole, at a place that the user names."""
+"""Folders that a command replaces as a whole, at a path that the user names."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ from viad.errors import DataError
 
 
 def check_ours(out: Path, sign: str, what: str) -> None:
-    """Refuse to replace what another wrote.
+    """Refuse to replace a folder that another program wrote.
 
     Args:
         out: the folder that is about to be replaced.
         sign: a file that every such folder has.
-        what: a folder with this file is, in words.
+        what: the noun for such a folder in messages.
 
     Raises:
-        DataError: `out` is a file, or a folder that holds something else.
+        DataError: `out` is a file, or a folder with other contents.
     """
     if out.exists() and not (out / sign).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is no {what}. Choose a new folder.")
+        raise DataError(f"{out} exists and is not a {what}. Choose a new folder.")

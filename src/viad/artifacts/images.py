@@ -1,4 +1,4 @@
-"""Reading and writing images and masks, and bringing them to size and colour."""
+"""Reading, writing, resizing and cropping images and masks, and converting their colour."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +23,12 @@ ORIENTATION = 0x0112  # EXIF
 
 
 def read_image(path: Path) -> Pixels:
-    """An image as (H, W, 3) or, where it is stored in grey, (H, W) uint8, upright as its EXIF data say.
+    """An image as (H, W, 3) or, where it is stored in grey, (H, W) uint8, rotated according to its EXIF data.
 
     16 bits are scaled to 8, palettes are looked up and alpha is dropped.
 
     Raises:
-        DataError: the file is missing, truncated or no image.
+        DataError: the file is missing, truncated or not an image.
     """
     with _opened(path) as image:
         return _eight_bits(image)
@@ -40,7 +40,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
     except FileNotFoundError as error:
-        raise DataError(f"{path} is missing. Restore it (`dvc checkout`, or get the dataset again).") from error
+        raise DataError(
+            f"{path} does not exist. Restore it with `dvc checkout`, or download the dataset again."
+        ) from error
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
         raise DataError(f"{path} is not a readable image ({error}). Replace it with an intact copy.") from error
 
@@ -50,7 +52,7 @@ def _eight_bits(image: Image.Image) -> Pixels:
         # Pillow's own conversion clips at 255.
         return np.rint(np.asarray(image).astype(np.float32) / 257).astype(np.uint8)
     if image.mode in ("I", "F"):
-        raise ValueError(f"it has 32 bits a pixel (mode {image.mode}); 8 and 16 are read")
+        raise ValueError(f"it has 32 bits per pixel (mode {image.mode}); only 8 and 16 are supported")
     return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
 
 
@@ -63,7 +65,7 @@ def read_mask(path: Path, lowest: int = 1) -> Mask:
             edges are blurred. Of a palette, its index counts, as colours may all be black; of colours the brightest.
 
     Raises:
-        DataError: the file is missing, truncated or no image.
+        DataError: the file is missing, truncated or not an image.
     """
     with _opened(path) as image:
         stored = image.convert("RGB") if image.mode in ("RGBA", "LA", "PA", "CMYK") else image
@@ -75,7 +77,7 @@ def write_image(pixels: Pixels | Mask, path: Path) -> None:
     """Write (H, W) or (H, W, 3) uint8, or a boolean mask as 0 and 255, as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     array = pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
-    # Level 1: these files are read more often than kept, and level 6 takes four times as long.
+    # Level 1: these files are temporary, and level 6 takes four times as long.
     Image.fromarray(array).save(path, format="PNG", compress_level=1)
 
 
@@ -110,7 +112,7 @@ def resize_mask(mask: Mask, size: int, aspect: str) -> Mask:
     """Bring a mask (H, W) to (size, size) by nearest neighbour.
 
     A defect of a few pixels can fall between the sampled ones; then the pixel at its
-    centre is marked, so that an anomalous image keeps an anomalous pixel.
+    centre becomes anomalous, so that an anomalous image keeps an anomalous pixel.
     """
     height, width = _target(mask.shape, size, aspect)
     image = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)

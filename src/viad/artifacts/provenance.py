@@ -1,4 +1,4 @@
-"""Records beside the numbers: JSON files, and what a number was made with."""
+"""JSON files, and the environment that produced a result: versions, device, commit."""
 
 import json
 import platform

@@ -1,4 +1,4 @@
-"""The table that travels through the pipeline: samples.csv, one row an image."""
+"""The table of images that the stages pass on: samples.csv, one row per image."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from viad.artifacts.atomic import replacing
 from viad.errors import DataError
 
 # image and mask are relative to the repository's root; label is the truth (0 normal,
-# 1 anomalous), train_label what training is told; group holds images that must stay
+# 1 anomalous), train_label the label that training sees; group holds images that must stay
 # together, domain the condition under which an image was taken.
 COLUMNS = ["sample", "image", "mask", "label", "train_label", "defect", "split", "group", "domain"]
 TYPES = dict.fromkeys(COLUMNS, "str") | {"label": "int64", "train_label": "int64"}
@@ -24,7 +24,7 @@ def read_samples(folder: Path, *, columns: list[str] | None = None) -> pd.DataFr
     """
     path = folder / "samples.csv"
     if not path.is_file():
-        raise DataError(f"{path} is missing. Run `dvc repro` to make it.")
+        raise DataError(f"{path} does not exist. Run `dvc repro` to write it.")
     wanted = columns or COLUMNS
     try:
         return pd.read_csv(path, dtype={c: TYPES[c] for c in wanted}, usecols=wanted, keep_default_na=False)[wanted]
@@ -40,10 +40,10 @@ def write_samples(samples: pd.DataFrame, folder: Path) -> None:
     """
     repeated = samples["sample"][samples["sample"].duplicated()]
     if len(repeated):
-        raise DataError(f"{folder}: {len(repeated)} samples share an id, the first is '{repeated.iloc[0]}'.")
+        raise DataError(f"{folder}: {len(repeated)} samples have the same id as another, such as '{repeated.iloc[0]}'.")
     unknown = set(samples["split"]) - set(SPLITS)
     if unknown:
-        raise DataError(f"{folder}: unknown split {sorted(unknown)}; there are {', '.join(SPLITS)}.")
+        raise DataError(f"{folder}: unknown split {sorted(unknown)}. Use one of {', '.join(SPLITS)}.")
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "samples.csv") as aside:
         samples[COLUMNS].to_csv(aside, index=False, lineterminator="\n")

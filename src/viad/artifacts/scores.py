@@ -1,4 +1,4 @@
-"""scores.csv: one row an image, in the order of maps.npy; all that evaluate knows of a model."""
+"""scores.csv: one row per image, in the order of maps.npy. Evaluate sees nothing else of a model."""
 
 from pathlib import Path
 
@@ -25,12 +25,12 @@ def read_scores(folder: Path, samples: pd.Series) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"sample": "str", "score": "float32"}, keep_default_na=False)
     except (FileNotFoundError, ValueError) as error:
-        raise DataError(f"{path}: no readable scores ({error}). Predict again.") from error
+        raise DataError(f"{path}: cannot read the scores ({error}). Run `dvc repro` to predict again.") from error
     missing, surplus = set(samples) - set(table["sample"]), set(table["sample"]) - set(samples)
     if missing or surplus or table["sample"].duplicated().any():
         raise DataError(
             f"{path}: {len(missing)} images have no score {sorted(missing)[:5]}, {len(surplus)} scores belong to no "
-            f"image {sorted(surplus)[:5]}, or a sample stands twice."
+            f"image {sorted(surplus)[:5]}, or a sample is listed twice. Run `dvc repro` to predict again."
         )
     table["row"] = np.arange(len(table))
     return table.set_index("sample").loc[samples].reset_index()

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset before anything is trained on it: the table of findings, and what it leaves out."""
+"""The audit of a dataset before training: the table of findings, and the images that it excludes."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def write_findings(table: pd.DataFrame, folder: Path) -> None:
 
 
 def excluded_samples(dataset: str, category: str, exclude: str) -> set[str]:
-    """The samples of a category that `audit.exclude` leaves out: of images that are the same all but one.
+    """The samples of a category that `audit.exclude` leaves out: of duplicate images, all but one.
 
     Raises:
         DataError: the findings are missing.
@@ -34,6 +34,6 @@ def excluded_samples(dataset: str, category: str, exclude: str) -> set[str]:
         return set()
     path = FOLDER / dataset / FILE
     if not path.is_file():
-        raise DataError(f"{path} is missing. Run `dvc repro` to make it.")
+        raise DataError(f"{path} does not exist. Run `dvc repro` to write it.")
     table = pd.read_csv(path, dtype="str", keep_default_na=False)
     return set(table.loc[(table["category"] == category) & (table["kind"] == EXCLUDED), "sample"])

@@ -1,4 +1,4 @@
-"""What the audit found, as pictures: for each kind of finding some images, pairs side by side."""
+"""Pictures of the audit's findings: some images per kind of finding, pairs side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""What is wrong with a dataset before anything is trained on it.
+"""The audit of a category: every image is opened once and checked.
 
-Every file is opened once. Findings are rows of a table: unreadable files, exact and near duplicates (and whether they
-leak from training into test, or contradict each other's label), masks that are empty, do not fit or lie where nothing
-is wrong, and images that are unlike the others in size or brightness.
+Findings are rows of a table: unreadable files, exact and near duplicates (and whether they
+leak from training into test, or contradict each other's label), masks that are empty, misplaced or
+of the wrong size, and images with an unusual size or brightness.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ FAR = 8.0  # robust standard deviations from the median: an outlier
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of one image."""
+    """The features of one image, or the problem found with it."""
 
     size: tuple[int, int] = (0, 0)  # width, height
     brightness: float = np.nan  # mean grey level
@@ -40,18 +40,18 @@ class Look:
 
 
 def audit(rows: Sequence[Row], category: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Look at all images of a category.
+    """Audit all images of a category.
 
     Args:
         rows: of the category.
         category: its name.
 
     Returns:
-        the findings, with COLUMNS, among them as `excluded` what `audit.exclude: duplicates` leaves out; and a
+        the findings, with COLUMNS; of kind `excluded` those that `audit.exclude: duplicates` removes; and a
         summary: images by split and label, findings by kind, quantiles of the defects' area in percent of the image.
     """
     with ThreadPoolExecutor() as pool:
-        jobs = pool.map(look, rows)
+        jobs = pool.map(inspect_image, rows)
         looks = list(tqdm(jobs, total=len(rows), desc=f"audit {category}", unit="image", mininterval=1))
     names = [row.sample for row in rows]
     found = [
@@ -68,7 +68,7 @@ def audit(rows: Sequence[Row], category: str) -> tuple[pd.DataFrame, dict[str, A
     return table, _summary(rows, looks, table)
 
 
-def look(row: Row) -> Look:
+def inspect_image(row: Row) -> Look:
     """Open an image and its masks."""
     try:
         pixels = read_image(row.image)
@@ -116,7 +116,7 @@ Found = tuple[str, str, str, str]  # kind, sample, other sample, detail
 
 
 def _of_pairs(rows: Sequence[Row], looks: Sequence[Look]) -> list[Found]:
-    """Duplicates, and what follows from them."""
+    """Findings about pairs of duplicates: the pair, leaks and contradictory labels."""
     found: list[Found] = []
     for i, j, exact, detail in duplicates([one.print for one in looks]):
         first, second = rows[i], rows[j]
@@ -130,7 +130,7 @@ def _of_pairs(rows: Sequence[Row], looks: Sequence[Look]) -> list[Found]:
 
 
 def _excluded(rows: Sequence[Row], table: pd.DataFrame) -> dict[str, str]:
-    """All but one of images that are the same, and the one that is kept: a test one, else the first."""
+    """All but one of each set of duplicates, with the image that stays: a test image, otherwise the first."""
     order = {row.sample: (row.split != "test", i) for i, row in enumerate(rows)}
     kept = {sample: sample for sample in order}
 

@@ -1,9 +1,9 @@
-"""Masks that lie where nothing is wrong, while something else in the image is.
+"""Misplaced masks: masks on an unremarkable part of an image that is unusual elsewhere.
 
-Images are cut into cells; a cell's look is its mean colour, its contrast and its edges. How unusual a cell is,
-its distance to the nearest cell of normal images says. A mask is misplaced if the image outside of it is unusual as
-no normal image is, and the cells below it are not half as much so. Defects that look usual cell by cell, very
-small ones or missing parts, are beyond this test: it then says nothing.
+Images are cut into cells; a cell is described by its mean colour, its contrast and its edges. A cell is
+unusual by its distance to the nearest cell of normal images. A mask is misplaced if the image outside it is more
+unusual than any normal image, and the cells under it are less than half as unusual. The test cannot detect defects that
+look normal cell by cell, such as very small ones or missing parts; it then reports nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ HALF = 0.5
 
 
 def cells(pixels: Pixels) -> np.ndarray:
-    """The look of each cell, (GRID, GRID, 5) float32: mean red, green and blue, contrast, strength of edges."""
+    """The description of each cell, (GRID, GRID, 5) float32: mean red, green and blue, contrast, strength of edges."""
     side = GRID * CELL
     image = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     image = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
@@ -48,18 +48,18 @@ def marked_cells(mask: np.ndarray) -> np.ndarray:
 def misplaced(
     normal: Sequence[np.ndarray], masked: Mapping[int, tuple[np.ndarray, np.ndarray]]
 ) -> Iterator[tuple[int, str]]:
-    """Which masks lie where nothing is wrong.
+    """Find misplaced masks.
 
     Args:
         normal: the cells of normal images, each (GRID, GRID, 5).
         masked: by index the cells of an anomalous image, and which of them its mask marks, (GRID, GRID) bool.
 
     Yields:
-        an index, and where in that image something is unusual.
+        an index, and the unusual place in that image, in words.
     """
     if len(normal) < LEAST_NORMALS or not masked:
         return
-    # One half is the bank, the other tells how unusual normal cells are.
+    # One half is the bank, the other measures how unusual normal cells are.
     bank = np.concatenate([one.reshape(GRID * GRID, -1) for one in normal[::2]])
     scale = bank.std(axis=0) + 1e-6
     tree = cKDTree(bank[generator(0, "audit").permutation(len(bank))[:BANK]] / scale)

@@ -1,4 +1,4 @@
-"""The audit of a whole dataset: its table, its picture, and its numbers."""
+"""The audit of a whole dataset: its table, picture and counts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from viad.audit.inspection import audit
 from viad.datasets import Row
 
 
-def report(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, int]:
-    """Look at every image, and write what was found.
+def audit_dataset(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, int]:
+    """Audit every image of a dataset, and write the findings.
 
     Writes data/audit/<dataset>/findings.csv, metrics/<dataset>/audit.json and plots/<dataset>/audit.jpg.
 
@@ -23,7 +23,7 @@ def report(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, 
         by_category: all rows.
 
     Returns:
-        how many findings there are of each kind.
+        the number of findings of each kind.
     """
     tables, summaries = [], {}
     for category, rows in by_category.items():
@@ -39,7 +39,7 @@ def report(dataset: str, by_category: Mapping[str, Sequence[Row]]) -> dict[str, 
     return {kind: seen[kind] for kind in KINDS if seen[kind]}
 
 
-def in_words(dataset: str, found: Mapping[str, int]) -> str:
-    """One line for the log or the user."""
-    said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in found.items()) or "nothing"
-    return f"audit of {dataset}: {said} ({FOLDER / dataset}/findings.csv, plots/{dataset}/audit.jpg)"
+def describe_findings(dataset: str, found: Mapping[str, int]) -> str:
+    """The number of findings and their files, in one line."""
+    counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in found.items()) or "nothing"
+    return f"audit of {dataset}: {counts} ({FOLDER / dataset}/findings.csv, plots/{dataset}/audit.jpg)"

@@ -1,7 +1,7 @@
-"""Backbones that need no hub: weights from a Python package, or random ones for tests.
+"""Embedded backbones: weights from a Python package, or random ones for tests.
 
-Importing this module registers them with timm, under names that begin with `viad_`, so that whatever builds a network
-from a timm name can use them. Where the weights of the others come from is said in `viad.backbones.weights`.
+Importing this module registers them with timm, under names that begin with `viad_`, so that any code that builds a
+network from a timm name can use them. `viad.backbones.weights` provides the weights of all others.
 """
 
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def _packaged_file(name: str) -> Path:
         folder = Path(cast("str", import_module(package.replace("-", "_")).__file__)).parent / "models"
     except ModuleNotFoundError as error:
         raise WeightsError(
-            f"backbone {name}: the package {package} is not installed. `make install` does it."
+            f"backbone {name}: the package {package} is not installed. Install it with `make install`."
         ) from error
     return next(folder.glob("*.pth"))
 

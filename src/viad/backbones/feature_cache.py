@@ -19,8 +19,8 @@ Features = dict[str, Tensor]
 class FeatureCache:
     """Features by image path.
 
-    A backbone sees pixels, not paths, so whoever holds the batch announces its paths before the
-    backbone runs. What was not announced is computed and not kept.
+    A backbone sees pixels, not paths, so the training loop announces the paths of a batch before the
+    backbone runs. Features of other images are computed and not cached.
 
     Args:
         folder: an existing folder on local disk for the files.
@@ -35,10 +35,10 @@ class FeatureCache:
         self._announced: np.ndarray | None = None
 
     def announce(self, images: Sequence[str] | None) -> None:
-        """The paths of the batch that comes next, in its order; None for images that are not to be kept.
+        """The paths of the batch that comes next, in its order; None for images that must not be cached.
 
         Raises:
-            KeyError: a path that the cache was not made for.
+            KeyError: a path that is not in `images`.
         """
         self._announced = None if images is None else np.array([self._rows[image] for image in images])
 

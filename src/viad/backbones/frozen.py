@@ -22,7 +22,7 @@ def freeze(network: nn.Module) -> nn.Module:
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """A model's state without what `freeze` marked: what training made, on the CPU."""
+    """A model's state without frozen networks, on the CPU."""
     frozen = tuple(f"{name}." for name, m in model.named_modules() if getattr(m, "weights_from_source", False))
     return {k: v.detach().contiguous().cpu() for k, v in model.state_dict().items() if not k.startswith(frozen)}
 
@@ -49,7 +49,7 @@ class FrozenBackbone(nn.Module):
         self.cache: FeatureCache | None = None
         self.dtype, self.channels = PRECISIONS[precision], channels
         if self.dtype == torch.bfloat16 and not _has_bfloat16():
-            raise ConfigError("precision: bfloat16, but this processor computes it in software. Use precision=float32.")
+            raise ConfigError("precision: this processor has no instructions for bfloat16. Use precision=float32.")
         network = cast("nn.Module", extractor.feature_extractor).eval().requires_grad_(requires_grad=False)
         if channels == 1:
             _adapt_stem(network)

@@ -1,4 +1,4 @@
-"""Pre-trained weights: the hub, or the file WEIGHTS_FOLDER/<timm name>.safetensors, put there by hand."""
+"""Pre-trained weights from the hub, or from the file WEIGHTS_FOLDER/<timm name>.safetensors."""
 
 import contextlib
 import os
@@ -25,27 +25,27 @@ def ensure_weights(timm_name: str) -> None:
 
     Raises:
         WeightsError: neither a file nor the hub has them; the message names the file,
-            where it may be put and what to select instead.
-        ConfigError: timm knows no such network.
+            its place and an alternative.
+        ConfigError: timm has no such network.
     """
     if timm_name.startswith("viad_"):
         return
     cfg = timm.get_pretrained_cfg(timm_name, allow_unregistered=False) if timm.is_model(timm_name) else None
     if cfg is None:
         raise ConfigError(
-            f"backbone.timm_name: timm {timm.__version__} knows no '{timm_name}'. Correct conf/backbone/."
+            f"backbone.timm_name: timm {timm.__version__} has no network '{timm_name}'. Correct the backbone's yaml."
         )
     if weights_file(timm_name).is_file() or _in_hub_cache(cfg.hf_hub_id) or _hub_answers():
         return
     raise WeightsError(
         f"backbone {timm_name}: its weights are not on this machine and the model hub cannot be reached. Either put "
-        f"the file model.safetensors of the hub's {cfg.hf_hub_id} at {weights_file(timm_name)}, or select an embedded "
+        f"the file model.safetensors of {cfg.hf_hub_id} at {weights_file(timm_name)}, or select an embedded "
         "backbone: -S backbone=efficientnet_lite0."
     )
 
 
 def weights_file(timm_name: str) -> Path:
-    """Where a backbone's weights may be put by hand."""
+    """The path for weights that were downloaded by hand."""
     return WEIGHTS_FOLDER / f"{timm_name}.safetensors"
 
 
@@ -59,7 +59,7 @@ def _hub_answers() -> bool:
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
         return False
     if any(name.lower() == "https_proxy" for name in os.environ):
-        return True  # only the download itself can tell what the proxy lets through
+        return True  # only the download itself shows whether the proxy allows it
     address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
     answered: list[bool] = []
 
@@ -69,7 +69,7 @@ def _hub_answers() -> bool:
             socket.create_connection((address.hostname or "", port), timeout=HUB_TIMEOUT).close()
             answered.append(True)
 
-    # In a thread: looking a name up has no time limit of its own.
+    # In a thread: name resolution has no time limit.
     thread = threading.Thread(target=knock, daemon=True)
     thread.start()
     thread.join(HUB_TIMEOUT)
@@ -94,7 +94,7 @@ def pretrained_network(timm_name: str, *, pre_trained: bool, **options: Any) -> 
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Give a network the weights in a file that was put there by hand.
+    """Load the weights in a file into a network.
 
     Raises:
         WeightsError: the file is damaged or belongs to another network.
@@ -105,5 +105,5 @@ def load_weights(network: nn.Module, path: Path) -> None:
         network.load_state_dict(state)
     except (KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
-            f"{path} does not hold this backbone's weights ({error}). Put the right file there."
+            f"{path} does not hold this backbone's weights ({error}). Replace it with the right file."
         ) from error

@@ -1,60 +1,18 @@
-"""What two experiments must share to be compared, and how a condition is called in words."""
+"""What two experiments must share to be compared, and how a condition is said in words."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from viad.experiments.naming import BACKBONE, SMALL
+from viad.experiments.conditions import CONDITIONS, HELD, KEYS, OVERRIDES, Axis, as_text, baseline_texts
 
-# What a setting consists of, and its plain value (None: whatever it is, it must be equal).
-SETTING: dict[str, Any] = {
-    "dataset.name": None, "backbone.name": None, "image_size": None, "color": "rgb", "aspect": "squash",
-    "center_crop": "1", "protocol": "study", "shift.name": "none", "shift.severity": "0", "contamination.ratio": "0",
-    "contamination.source": "reserve", "supervision.defects": "all", "supervision.masks": "True",
-    "validation.name": "none", "audit.exclude": "none", "epochs": "", "precision": "float32", "settings": "",
-    "preset": None,
-}  # fmt: skip
-WORDS = {
-    "color": "{}", "aspect": "{}", "center_crop": "centre crop {}", "protocol": "{} split", "shift.name": "{}",
-    "shift.severity": "{}", "contamination.ratio": "contamination {}", "contamination.source": "{} noise",
-    "supervision.defects": "labels of {} only", "supervision.masks": "labels without masks",
-    "validation.name": "stops on validation ({})", "audit.exclude": "no {}", "epochs": "{} epochs", "precision": "{}",
-    "settings": "{}",
-}  # fmt: skip
-PLAIN = "plain"
-USUAL = {"backbone.name": BACKBONE, "preset": SMALL}  # as by default
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One condition that is varied while all others are held: a study's question."""
-
-    column: str
-    label: str
-    together: tuple[str, ...] = ()  # other columns that the plain value of this one sets
-    categorical: bool = False
-
-
-AXES = {
-    "input_size": Axis("image_size", "image size, pixels"),
-    "shift": Axis("shift.severity", "severity", together=("shift.name",)),
-    "contamination": Axis(
-        "contamination.ratio", "share of training images that are anomalous", together=("contamination.source",)
-    ),
-    "supervision": Axis("labels", "labelled anomalies", categorical=True),
-    "seen_defects": Axis("supervision.defects", "defect types that labels show", categorical=True),
-    "validation": Axis("validation.name", "what early stopping looks at", categorical=True),
-    "epochs": Axis("epochs", "epochs of training"),
-    "crop": Axis("center_crop", "share of each side kept"),
-    "color": Axis("color", "colour", categorical=True),
-    "settings": Axis("settings", "settings other than those in conf/", categorical=True),
-}
-BASELINE = {  # by axis, the value that the others are compared with; None: the lowest there is
-    "input_size": "256", "shift": "0", "contamination": "0", "supervision": None, "seen_defects": "all",
-    "validation": "none", "epochs": "", "crop": "1", "color": "rgb", "settings": "",
-}  # fmt: skip
+BASELINE = "baseline"  # a run without any condition, in words
+# By name; `column` filled in.
+AXES = {one.axis.name: replace(one.axis, column=one.axis.column or one.key) for one in CONDITIONS if one.axis}
+# What the text of a value of an axis is in curves and tables where the value itself is empty.
+UNSET = {"epochs": "preset", OVERRIDES: "none"}
 
 
 def prepared(table: pd.DataFrame) -> pd.DataFrame:
@@ -63,14 +21,14 @@ def prepared(table: pd.DataFrame) -> pd.DataFrame:
     `labels` is the number of labelled anomalies; `detector` names the model and, if it is supervised, that number.
     """
     table = table.copy()
-    for column in SETTING:
+    for column in HELD:
         table[column] = _texts(table[column])
     table["labels"] = _texts(table["supervision.anomalies"])
     supervised = table["training.learning_type"] == "supervised"
     table.loc[~supervised, "labels"] = "0"  # others do not see them
     counted = " (" + table["labels"] + table["labels"].map(lambda number: " label)" if number == "1" else " labels)")
     table["detector"] = table["model.name"].where(~supervised, table["model.name"] + counted)
-    table["condition"] = [in_words(row) for row in table[list(SETTING)].to_dict("records")]
+    table["condition"] = [in_words(row) for row in table[list(HELD)].to_dict("records")]
     return table
 
 
@@ -79,34 +37,52 @@ def _texts(values: pd.Series) -> pd.Series:
     return pd.Series([as_text(value) for value in values], index=values.index, dtype=object)
 
 
-def as_text(value: Any) -> str:
-    """A condition as it stands in params.yaml: 256.0, which a table with gaps makes of 256, is '256'; none is ''."""
-    if value is None or value != value:
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+def number_runs(table: pd.DataFrame) -> pd.Series:
+    """A number for each row of the table: that of its run, which is the same for all categories and seeds."""
+    columns = [_texts(table[key]) for key in KEYS if key != "seed"]
+    runs = pd.Series(list(zip(*columns, strict=True)), index=table.index, dtype=object)
+    return pd.Series(pd.factorize(runs)[0], index=table.index)
 
 
 def in_words(setting: Mapping[Any, Any]) -> str:
-    """What is not plain in a setting, such as 'brightness 3', or 'plain'."""
-    unlike = {key: setting[key] for key, plain in SETTING.items() if plain is not None and setting[key] != plain}
-    parts = [WORDS[key].format(value) for key, value in unlike.items() if key != "shift.severity"]
-    if "shift.name" in unlike:
-        parts = [f"{part} {setting['shift.severity']}" if part == setting["shift.name"] else part for part in parts]
-    return ", ".join(parts) or PLAIN
+    """What is not the baseline in a setting, such as 'brightness 3', or 'baseline'.
+
+    Args:
+        setting: conditions as text; those that are absent are not mentioned.
+    """
+    baselines, parts = baseline_texts(), []
+    for one in CONDITIONS:
+        value = setting.get(one.key, baselines[one.key])
+        if one.held and one.in_words is not None and value != baselines[one.key]:
+            follows = "" if one.followed_by is None else f" {setting[one.followed_by]}"
+            parts.append(one.in_words.format(value) + follows)
+    return ", ".join(parts) or BASELINE
 
 
-def unusual(setting: Mapping[Any, Any]) -> str:
-    """Backbone and preset where they are not the usual ones, such as ', wide_resnet50_2, preset paper'; else ''."""
-    backbone, preset = (setting.get(column) for column in USUAL)
-    said = [] if backbone in (USUAL["backbone.name"], None, "") else [str(backbone)]
-    said += [] if preset in (USUAL["preset"], None, "") else [f"preset {preset}"]
-    return "".join(f", {one}" for one in said)
+def name_equipment(setting: Mapping[Any, Any]) -> str:
+    """Backbone and preset where they are not the baseline's, such as ', wide_resnet50_2, preset paper'; else ''."""
+    baselines, parts = baseline_texts(), []
+    for column, form in (("backbone.name", "{}"), ("preset", "preset {}")):
+        if setting.get(column) not in (baselines[column], None, ""):
+            parts.append(f", {form.format(setting[column])}")
+    return "".join(parts)
 
 
 def held(axis: Axis | None = None) -> list[str]:
     """The columns that are equal when `axis` is varied (all without one)."""
     varied = set() if axis is None else {axis.column, *axis.together}
-    return [column for column in SETTING if column not in varied]
+    return [column for column in HELD if column not in varied]
+
+
+def baseline_of(axis: Axis) -> str | None:
+    """The value that the others of an axis are compared with, as text; None: the lowest that was run."""
+    return None if axis.from_lowest else baseline_texts()[axis.column]
+
+
+def without(axis: Axis) -> dict[str, str]:
+    """The conditions that an axis varies, at their baseline, so that `in_words` leaves them out."""
+    varied, baselines = {axis.column, *axis.together}, baseline_texts()
+    return {one.key: baselines[one.key] for one in CONDITIONS if one.key in varied and one.in_words is not None}
 
 
 def in_order(values: Iterable[str]) -> list[str]:

@@ -8,17 +8,17 @@ import pandas as pd
 
 from viad.comparison.conditions import (
     AXES,
-    PLAIN,
-    SETTING,
-    Axis,
-    as_text,
+    BASELINE,
+    UNSET,
     held,
     in_order,
     in_words,
     is_number,
-    unusual,
+    name_equipment,
+    without,
 )
 from viad.comparison.tables import Scores, defects, interval_of, with_baselines
+from viad.experiments.conditions import Axis, as_text
 
 
 def curves(table: pd.DataFrame, scores: Scores, name: str) -> list[dict[str, Any]]:
@@ -51,7 +51,11 @@ def _curve(title: str, axis: Axis, lines: list[dict[str, Any]]) -> dict[str, Any
     values = [value for line in lines for value in line["x"]]
     numeric = not axis.categorical and all(is_number(value) for value in values)
     for line in lines:
-        line["x"] = [float(value) for value in line["x"]] if numeric else [value or "preset" for value in line["x"]]
+        line["x"] = (
+            [float(value) for value in line["x"]]
+            if numeric
+            else [value or UNSET.get(axis.name, "none") for value in line["x"]]
+        )
     return {"title": title, "x": axis.label, "y": "AUROC", "categorical": not numeric, "lines": lines}
 
 
@@ -79,15 +83,11 @@ def _point(runs: pd.DataFrame, tested: pd.DataFrame | None, defect: str) -> tupl
 
 
 def _title(setting: dict[str, Any], axis: Axis, defect: str) -> str:
-    words = in_words({"shift.severity": "", "validation.name": "none", axis.column: None} | setting | _plain(axis))
+    words = in_words(setting | without(axis))
     parts = [f"{setting['dataset.name']} {setting['category']}"]
     if axis.together:
         parts.append(" ".join(str(setting[column]) for column in axis.together))
     if axis.column != "image_size":
         parts.append(f"{setting['image_size']} px")
-    said = ", ".join(parts) + unusual(setting) + ("" if words == PLAIN else f", {words}")
+    said = ", ".join(parts) + name_equipment(setting) + ("" if words == BASELINE else f", {words}")
     return said + (f": {defect} defects" if defect else "")
-
-
-def _plain(axis: Axis) -> dict[str, Any]:
-    return {column: SETTING[column] for column in (axis.column, *axis.together) if SETTING.get(column) is not None}

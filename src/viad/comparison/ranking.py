@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 
 from viad.comparison.statistics import Ranks, ranks
-from viad.comparison.tables import plain_runs
+from viad.comparison.tables import baseline_runs
+from viad.experiments.tables import READER
 
 
 def ranked(table: pd.DataFrame) -> tuple[list[str], list[str], Ranks] | None:
-    """Ranks of the detectors over the test sets that all of them were run on, under the plain condition at 256 px.
+    """Ranks of the detectors over the test sets that all of them were run on, under the baseline.
 
     Returns:
         the detectors, best first, the test sets and their ranks, or None with fewer than three detectors or two sets.
     """
-    runs = _one_cut_each(plain_runs(table[table["labels"] == "0"]))
+    runs = _one_cut_each(baseline_runs(table[table["labels"] == "0"]))
     wide = runs.pivot_table(index=["dataset.name", "category"], columns="detector", values="image_auroc")
     wide = _most_complete(wide)
     if wide.shape[0] < 2 or wide.shape[1] < 3:
@@ -28,7 +29,7 @@ def ranked(table: pd.DataFrame) -> tuple[list[str], list[str], Ranks] | None:
 
 def _one_cut_each(runs: pd.DataFrame) -> pd.DataFrame:
     """Of datasets that one reader cuts out of the same images, the one with the most runs: ranks count a set once."""
-    reader = runs["dataset.code"].where(runs["dataset.code"] != "", runs["dataset.name"])
+    reader = runs[READER].where(runs[READER] != "", runs["dataset.name"])
     count = runs.groupby([reader, "dataset.name"])["experiment"].nunique().sort_values(ascending=False, kind="stable")
     kept = {name for _, name in count.groupby(level=0, sort=False).head(1).index}
     return runs[runs["dataset.name"].isin(kept)]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from viad.comparison.conditions import PLAIN, held
-from viad.comparison.tables import METRICS
+from viad.comparison.conditions import BASELINE, held
+from viad.experiments.conditions import baseline_texts
+from viad.metrics.catalogue import metrics_shown
 
 MOST = 4  # detectors that are named one by one
 QUICKER = 2.0  # times; less was seen between runs of one and the same detector, where others ran beside it
@@ -24,7 +25,7 @@ class Recommendation:
 
 
 def recommendations(table: pd.DataFrame, averages: pd.DataFrame, apart: pd.DataFrame) -> list[Recommendation]:
-    """One for each setting with two detectors or more; plain ones first.
+    """One for each setting with two detectors or more; the baseline first.
 
     Detectors that the paired bootstrap does not tell from the best are equals; of equals the best is taken, or the
     quickest if it is at least `QUICKER` times as quick.
@@ -39,9 +40,11 @@ def recommendations(table: pd.DataFrame, averages: pd.DataFrame, apart: pd.DataF
         setting = dict(zip([*held(), "condition"], key, strict=True))
         group = group[group["categories"] == group["categories"].max()]  # means over other categories do not compare
         group = group.dropna(subset=["image_auroc"]).sort_values("image_auroc", ascending=False, kind="stable")
-        if len(group) > 1 and setting["center_crop"] == "1":  # nobody should choose by a cropped test set
+        if (
+            len(group) > 1 and setting["center_crop"] == baseline_texts()["center_crop"]
+        ):  # nobody should choose by a cropped test set
             against = _where(apart, setting)
-            found.append((setting["condition"] != PLAIN, _one(setting, group, against, _where(table, setting))))
+            found.append((setting["condition"] != BASELINE, _one(setting, group, against, _where(table, setting))))
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -69,7 +72,7 @@ def _one(setting: Mapping[str, Any], group: pd.DataFrame, apart: pd.DataFrame, r
 
 
 def _question(setting: Mapping[str, Any], group: pd.DataFrame) -> str:
-    under = "" if setting["condition"] == PLAIN else f" under {setting['condition']}"
+    under = "" if setting["condition"] == BASELINE else f" under {setting['condition']}"
     preset = f", preset {setting['preset']}"
     seeds = int(group["seeds"].min())
     return (
@@ -81,7 +84,7 @@ def _question(setting: Mapping[str, Any], group: pd.DataFrame) -> str:
 def _numbers(row: Mapping[Hashable, Any]) -> str:
     spread = row["image_auroc_categories"]
     said = f"{row['image_auroc']:.3f}" + ("" if pd.isna(spread) else f" (spread of the categories {spread:.3f})")
-    shares = [f"{metric.upper()} {row[metric]:.2f}" for metric in METRICS[1:3] if not pd.isna(row[metric])]
+    shares = [f"{m.label} {row[m.key]:.2f}" for m in metrics_shown("recommendation") if not pd.isna(row[m.key])]
     return ", ".join([said, *shares])
 
 

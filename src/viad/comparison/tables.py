@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from viad.comparison.conditions import AXES, BASELINE, PLAIN, held, in_order
+from viad.comparison.conditions import AXES, BASELINE, baseline_of, held, in_order
 from viad.comparison.statistics import (
     Pair,
     interval,
@@ -20,10 +20,11 @@ from viad.comparison.statistics import (
     resampled,
     wins,
 )
+from viad.experiments.conditions import baseline_texts
+from viad.metrics.catalogue import measured_metrics, metrics_at
 
 RESAMPLES = 1000
-METRICS = ("image_auroc", "pg2", "pb2", "pixel_auroc", "aupro_30")
-COSTS = ("latency_p50_ms", "peak_memory_megabytes", "training.train_seconds")
+COSTLY = ("latency_p50_ms", "peak_memory_megabytes")  # what a front weighs against AUROC
 RUN = ("experiment", "category", "seed")  # what comparing two runs takes from the table
 Scores = Mapping[tuple[str, str], pd.DataFrame]
 
@@ -34,10 +35,12 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
     `METRIC_categories` is the spread of the categories' means, `METRIC_seeds` the mean over the categories of
     the spread over seeds; empty with one category or one seed.
     """
+    measured = [metric.key for metric in measured_metrics()]
+    costs = [metric.column for metric in metrics_at("cost", "training")]
     rows = []
     for key, group in _groups(table, [*held(), "condition", "detector"]):
         row = {**key, "categories": group["category"].nunique(), "seeds": group["seed"].nunique()}
-        for metric in METRICS:
+        for metric in measured:
             values = group[metric].astype(float)
             if values.isna().any():
                 continue
@@ -45,9 +48,9 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
             row[metric] = by_category.mean().mean()
             row[f"{metric}_categories"] = by_category.mean().std()
             row[f"{metric}_seeds"] = by_category.std().mean()
-        rows.append(row | {cost: group[cost].astype(float).mean() for cost in COSTS})
-    columns = [f"{metric}{end}" for metric in METRICS for end in ("", "_categories", "_seeds")]
-    head = [*held(), "condition", "detector", "categories", "seeds", *columns, *COSTS]
+        rows.append(row | {cost: group[cost].astype(float).mean() for cost in costs})
+    columns = [f"{metric}{end}" for metric in measured for end in ("", "_categories", "_seeds")]
+    head = [*held(), "condition", "detector", "categories", "seeds", *columns, *costs]
     return pd.DataFrame(rows).reindex(columns=head)
 
 
@@ -107,16 +110,16 @@ def effects(table: pd.DataFrame, scores: Scores, name: str, *, by_defect: bool =
     same = [*held(axis), *axis.together, "detector"]
     for key, group in _groups(with_baselines(table, name), same, keep=[axis.column, *RUN, "image_auroc_by_defect"]):
         values = in_order(group[axis.column])
-        baseline = values[0] if BASELINE[name] is None else BASELINE[name]
+        baseline = values[0] if (start := baseline_of(axis)) is None else start
         if baseline not in values:
             continue
-        start = group[group[axis.column] == baseline]
+        without = group[group[axis.column] == baseline]
         for value in values:
             if value == baseline:
                 continue
             changed = group[group[axis.column] == value]
             for defect in ["", *(defects(changed) if by_defect else [])]:
-                found = _difference(changed, start, scores, key["dataset.name"], defect)
+                found = _difference(changed, without, scores, key["dataset.name"], defect)
                 if found is not None:
                     compared = {"axis": name, "defect": defect, "baseline": baseline, "value": value}
                     rows.append({**key, **compared, **found})
@@ -125,7 +128,7 @@ def effects(table: pd.DataFrame, scores: Scores, name: str, *, by_defect: bool =
 
 
 def with_baselines(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The table with the plain runs once for each kind that an axis has (of shift, of noise), as its baseline."""
+    """The table with the baseline runs once for each kind that an axis has (of shift, of noise), as its baseline."""
     if name == "supervision":
         labelled = table[table["labels"] != "0"]
         return labelled.assign(detector=labelled["model.name"])
@@ -133,9 +136,9 @@ def with_baselines(table: pd.DataFrame, name: str) -> pd.DataFrame:
     if not axis.together:
         return table
     (kind,) = axis.together
-    plain = table[axis.column] == BASELINE[name]
-    kinds = sorted(set(table[~plain][kind]))
-    return pd.concat([table[~plain], *(table[plain].assign(**{kind: one}) for one in kinds)])
+    baseline = table[axis.column] == baseline_of(axis)
+    kinds = sorted(set(table[~baseline][kind]))
+    return pd.concat([table[~baseline], *(table[baseline].assign(**{kind: one}) for one in kinds)])
 
 
 def defects(group: pd.DataFrame) -> list[str]:
@@ -248,21 +251,22 @@ def pair(scores: pd.DataFrame | None, ours: Sequence[str], theirs: Sequence[str]
     return Pair(a[:, tested], b[:, tested], labels[tested])
 
 
-def plain_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows under the plain condition at 256 px, of the backbone and the preset that most of them have."""
-    plain = table[(table["condition"] == PLAIN) & (table["image_size"] == "256")]
-    parts = [part for _, part in plain.groupby(["backbone.name", "preset"])]
-    return max(parts, key=len, default=plain)
+def baseline_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the baseline at its image size, of the backbone and the preset that most of them have."""
+    size = baseline_texts()["image_size"]
+    runs = table[(table["condition"] == BASELINE) & (table["image_size"] == size)]
+    parts = [part for _, part in runs.groupby(["backbone.name", "preset"])]
+    return max(parts, key=len, default=runs)
 
 
 def fronts(averages: pd.DataFrame) -> pd.DataFrame:
-    """Plain settings' means with `front`: whether no other detector is as good, as quick and as small."""
-    plain = averages[averages["condition"] == PLAIN].dropna(subset=["image_auroc", *COSTS[:2]])
+    """Means of the baseline with `front`: whether no other detector is as good, as quick and as small."""
+    runs = averages[averages["condition"] == BASELINE].dropna(subset=["image_auroc", *COSTLY])
     parts = []
-    for _, group in _groups(plain, held()):
-        on = pareto(group["image_auroc"].to_numpy(float), group[list(COSTS[:2])].to_numpy(float))
+    for _, group in _groups(runs, held()):
+        on = pareto(group["image_auroc"].to_numpy(float), group[list(COSTLY)].to_numpy(float))
         parts.append(group.assign(front=on).sort_values("image_auroc", ascending=False))
-    return pd.concat(parts, ignore_index=True) if parts else plain.assign(front=[])
+    return pd.concat(parts, ignore_index=True) if parts else runs.assign(front=[])
 
 
 def _groups(

@@ -9,11 +9,12 @@ import pandas as pd
 from viad.artifacts import markdown
 from viad.artifacts.atomic import replacing
 from viad.artifacts.folders import check_ours
-from viad.comparison.conditions import AXES, PLAIN, SETTING, in_words, prepared, unusual
-from viad.comparison.practice import MARKS, marks
+from viad.comparison.caveats import CAVEATS, find_caveats
+from viad.comparison.conditions import AXES, BASELINE, UNSET, in_words, name_equipment, prepared, without
 from viad.comparison.ranking import ranked
 from viad.comparison.recommendation import recommendations
 from viad.comparison.tables import (
+    COSTLY,
     Scores,
     best_on_test,
     differences,
@@ -23,8 +24,8 @@ from viad.comparison.tables import (
     means,
 )
 from viad.experiments.tables import Experiments
+from viad.metrics.catalogue import Metric, find_metric, metrics_shown
 
-METRICS = {"image_auroc": "AUROC", "pg2": "PG2", "pb2": "PB2", "aupro_30": "AUPRO"}
 TITLES = {
     "recommendations": "Which detector to take",
     "means": "Means over categories and seeds",
@@ -45,8 +46,8 @@ INTERVALS = (
 
 
 def compare(experiments: Experiments) -> dict[str, pd.DataFrame]:
-    """All tables of a comparison by name, and `experiments` with the `marks` of each."""
-    table, scores = marked(experiments), experiments.scores
+    """All tables of a comparison by name, and `experiments` with the `caveats` of each."""
+    table, scores = with_caveats(experiments), experiments.scores
     averages, apart = means(table), differences(table, scores)
     advice = recommendations(table, averages, apart)
     changed = [effects(table, scores, name, by_defect=name in BY_DEFECT) for name in AXES]
@@ -63,17 +64,17 @@ def compare(experiments: Experiments) -> dict[str, pd.DataFrame]:
     }
 
 
-def marked(experiments: Experiments) -> pd.DataFrame:
-    """The table of experiments with conditions in words and the `marks` of each."""
+def with_caveats(experiments: Experiments) -> pd.DataFrame:
+    """The table of experiments with conditions in words and the `caveats` of each."""
     table = prepared(experiments.table)
-    return table.assign(marks=pd.Series(marks(table), index=table.index, dtype=object))
+    return table.assign(caveats=pd.Series(find_caveats(table), index=table.index, dtype=object))
 
 
 def shown(table: pd.DataFrame, scores: Scores, what: str) -> tuple[str, pd.DataFrame]:
     """Title and readable table of what a study shows: an axis of `AXES`, or one of the tables below.
 
     Args:
-        table: of the study's experiments, as `marked` gives it.
+        table: of the study's experiments, as `with_caveats` gives it.
         scores: of their test images.
         what: its name.
     """
@@ -137,28 +138,29 @@ def _markdown(shown: dict[str, pd.DataFrame]) -> str:
 
 
 def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """One of the tables of `compare` as a reader wants it: few columns, all of text."""
-    rows = [_READ[name](row) for row in table.to_dict("records")]
-    return pd.DataFrame(rows).fillna("")
+    """One of the tables of `compare` as a reader wants it: few columns, all of text; no metric that no row has."""
+    read = pd.DataFrame([_READ[name](row) for row in table.to_dict("records")]).fillna("")
+    unmeasured = [m.label for m in metrics_shown("compare") if m.label in read and (read[m.label] == "").all()]
+    return read.drop(columns=unmeasured)
 
 
 def _read_mean(row: dict[Any, Any]) -> dict[str, str]:
     said = {"where": where(row), "detector": row["detector"]}
-    said |= {title: with_spread(row, metric) for metric, title in METRICS.items()}
-    return said | {"latency, ms": _whole(row["latency_p50_ms"]), "categories x seeds": _times(row)}
+    said |= {metric.label: with_spread(row, metric) for metric in metrics_shown("compare")}
+    return said | {"categories x seeds": _times(row)}
 
 
-def with_spread(row: dict[Any, Any], metric: str) -> str:
+def with_spread(row: dict[Any, Any], metric: Metric) -> str:
     """A mean with the spread of the categories, and after a slash that of the seeds; '' where there is none."""
-    if pd.isna(row[metric]):
+    if pd.isna(row[metric.column]):
         return ""
-    spreads = [row[f"{metric}_{over}"] for over in ("categories", "seeds")]
-    said = ["–" if pd.isna(spread) else f"{spread:.3f}" for spread in spreads]
-    return f"{row[metric]:.3f}" + ("" if said == ["–", "–"] else f" ± {said[0]} / {said[1]}")
+    spreads = [row.get(f"{metric.column}_{over}") for over in ("categories", "seeds")]  # costs have none
+    said = ["–" if pd.isna(spread) else metric.format(spread) for spread in spreads]
+    return metric.format(row[metric.column]) + ("" if said == ["–", "–"] else f" ± {said[0]} / {said[1]}")
 
 
-def _whole(value: Any) -> str:
-    return "" if pd.isna(value) else f"{value:.0f}"
+def _number(row: dict[Any, Any], key: str) -> str:
+    return "" if pd.isna(row[key]) else find_metric(key).format(row[key])
 
 
 def _times(row: dict[Any, Any]) -> str:
@@ -171,10 +173,9 @@ def _read_difference(row: dict[Any, Any]) -> dict[str, str]:
 
 def _read_effect(row: dict[Any, Any]) -> dict[str, str]:
     axis = AXES[row["axis"]]
-    plain = {key: value for key, value in SETTING.items() if key in (axis.column, *axis.together) and value is not None}
-    held = f"{axis.label}: " + where(row | plain) + "".join(f", {row[column]}" for column in axis.together)
+    held = f"{axis.label}: " + where(row | without(axis)) + "".join(f", {row[kind]}" for kind in axis.together)
     held += f", {row['defect']} defects" if row["defect"] else ""
-    changed = f"{row['baseline'] or 'preset'} → {row['value']}"
+    changed = f"{row['baseline'] or UNSET.get(axis.name, 'none')} → {row['value']}"
     return {"what and where": held, "detector": row["detector"], "change": changed} | _found(row)
 
 
@@ -199,12 +200,12 @@ def _level(row: dict[Any, Any]) -> str:
 
 
 def where(row: dict[Any, Any]) -> str:
-    """A setting in words: dataset, size and what is not usual or not plain."""
-    words = in_words({key: row.get(key, value) for key, value in SETTING.items()})
+    """A setting in words: dataset, size and what is not the baseline."""
+    words = in_words(row)
     size = (
         "" if pd.isna(row.get("image_size")) else f", {row['image_size']} px"
     )  # where sizes are compared, none is held
-    return f"{row['dataset.name']}{size}{unusual(row)}" + ("" if words == PLAIN else f", {words}")
+    return f"{row['dataset.name']}{size}{name_equipment(row)}" + ("" if words == BASELINE else f", {words}")
 
 
 _READ: dict[str, Any] = {
@@ -219,17 +220,17 @@ _READ: dict[str, Any] = {
     },
     "pareto": lambda row: {
         "where": where(row), "detector": row["detector"], "AUROC": f"{row['image_auroc']:.3f}",
-        "latency, ms": f"{row['latency_p50_ms']:.0f}", "memory, MB": f"{row['peak_memory_megabytes']:.0f}",
+        **{find_metric(key).label: _number(row, key) for key in COSTLY},
         "on the front": "yes" if row["front"] else "",
     },
     "domains": lambda row: {
         "where": f"{where(row)}, {row['category']}", "detector": row["detector"], "domain": row["domain"],
         "AUROC": _level(row),
-        "false alarms": "" if pd.isna(row["false_positive_rate"]) else f"{row['false_positive_rate']:.3f}",
+        find_metric("false_positive_rate").label: _number(row, "false_positive_rate"),
     },
     "best_on_test": lambda row: {
         "where": where(row | {"epochs": ""}), "detector": row["detector"], "epochs to choose from": row["epochs"],
         "chosen": row["chosen"], "pretended gain": interval(row), "told apart": _yes(row["told_apart"]),
-        "mark": MARKS["selected_on_test"].title,
+        "caveat": CAVEATS["selected_on_test"].title,
     },
 }  # fmt: skip

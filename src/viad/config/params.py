@@ -20,16 +20,26 @@ def read_params(*keys: str) -> dict[str, Any]:
     Raises:
         ConfigError: params.yaml is missing, is not a table or lacks a key.
     """
+    params = read_all_params()
+    return {key: _lookup(params, key) for key in keys}
+
+
+def read_all_params() -> dict[str, Any]:
+    """All of params.yaml, as nested tables: for a stage that declares the whole file.
+
+    Raises:
+        ConfigError: params.yaml is missing or is no valid YAML.
+    """
     try:
         params = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ConfigError(f"{PARAMS_FILE} is no valid YAML: {error}. `make params` composes it anew.") from error
+        raise ConfigError(f"{PARAMS_FILE} is no valid YAML: {error}. `make compose` composes it anew.") from error
     except FileNotFoundError as error:
         raise ConfigError(
             f"{PARAMS_FILE} is missing from {Path.cwd()}. Run stages from the repository's root; "
-            "`make params` composes the file from conf/."
+            "`make compose` composes the file from conf/."
         ) from error
-    return {key: _lookup(params, key) for key in keys}
+    return params if isinstance(params, dict) else {}
 
 
 def one_of(key: str, value: Any, allowed: Collection[Any]) -> Any:
@@ -47,6 +57,6 @@ def _lookup(params: Any, key: str) -> Any:
     value = params
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
-            raise ConfigError(f"{PARAMS_FILE}: no key '{key}'. `make params` composes the file anew from conf/.")
+            raise ConfigError(f"{PARAMS_FILE}: no key '{key}'. `make compose` composes the file anew from conf/.")
         value = value[part]
     return value

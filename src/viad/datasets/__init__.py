@@ -1,9 +1,9 @@
-"""One module a dataset: what its published layout means.
+"""One module per dataset, which reads its published layout.
 
 A dataset module has a function `rows(raw, category, **options)` that yields a `Row` for each image
-of the category; its yaml in conf/dataset/ names it as `code`, and its `options` are handed on. Where
-the files come as an archive or a folder, the yaml's `archive` says from where. Only a dataset that
-comes in another way has a second function, `publish(out, source)`, which writes its files.
+of the category; its yaml in conf/dataset/ names it as `code`, and its `options` are passed on. For
+a dataset published as an archive, the yaml's `archive` says where to download it. Only a dataset that
+is published in another way has a second function, `publish(out, source)`, which writes its files.
 """
 
 import importlib
@@ -36,7 +36,7 @@ class Row:
 
 
 class Dataset(Protocol):
-    """What a module under viad.datasets offers."""
+    """The functions of a dataset module."""
 
     def publish(self, out: Path, source: dict[str, Any]) -> None:
         """Write the files into the new folder `out`; only where the yaml's `archive` is null."""
@@ -49,20 +49,20 @@ def load(code: str) -> Dataset:
     """The dataset module at `code` (such as src/viad/datasets/elpv.py).
 
     Raises:
-        ConfigError: there is no such module.
+        ConfigError: the module does not exist.
     """
     name = Path(code).with_suffix("").name
     try:
         return cast("Dataset", importlib.import_module(f"viad.datasets.{name}"))
     except ModuleNotFoundError as error:
-        raise ConfigError(f"dataset.code: there is no module {code} ({error}). Correct the dataset's yaml.") from error
+        raise ConfigError(f"dataset.code: cannot import {code} ({error}). Correct the dataset's yaml.") from error
 
 
 def read_rows(code: str, raw: Path, category: str, options: Mapping[str, Any]) -> list[Row]:
     """The rows of a category.
 
     Raises:
-        ConfigError: the dataset knows no such option.
+        ConfigError: the dataset has no such option.
         DataError: the category has no images, or its files are not as published.
     """
     try:
@@ -103,8 +103,8 @@ def check_counts(rows: Sequence[Row], category: str, expected: Mapping[str, Any]
     if found not in [dict(sorted(one.items())) for one in accepted]:
         raise DataError(
             f"{category}: found {_in_words(found)}, but {' or '.join(map(_in_words, accepted))} were published. "
-            "Files are missing or do not belong there: get the dataset again, or set dataset.counts=null to take it "
-            "as it is."
+            "Files are missing or added: download the dataset again, or set dataset.counts=null to accept "
+            "these files."
         )
 
 

@@ -1,4 +1,4 @@
-"""Datasets that come as archives: finding or fetching them, telling whether they are whole, unpacking them safely."""
+"""Datasets that are published as archives: finding, downloading, verifying and safely unpacking them."""
 
 import hashlib
 import lzma
@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from viad.errors import DataError
 
-ARCHIVES = Path("data/archives")  # where archives are looked for, and downloaded to
+ARCHIVES = Path("data/archives")  # holds archives downloaded by hand or by the `raw` stage
 SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 CHUNK = 1 << 20
-MOST_GROWTH = 100  # images hardly compress: what unpacks to more times its size than that is a bomb
-LEAST_LIMIT = 1 << 30  # bytes; small archives may hold plain bitmaps
+MOST_GROWTH = 100  # times the archive's size; images hardly compress, so what grows more is a zip bomb
+LEAST_LIMIT = 1 << 30  # bytes; small archives may hold uncompressed bitmaps
 PART = ".part"
 
 
@@ -32,12 +32,12 @@ def publish(out: Path, name: str, archive: Mapping[str, Any], source: str | None
     Args:
         out: does not exist yet.
         name: of the dataset.
-        archive: the yaml's block: `file`, `url` (null where a form or a gate stands before it), `page`, `sha256` (null
-            if not known) and, if there are any, `outdated` (a sha256 of an older edition: what is wrong with it).
-        source: an archive or a folder of the user's; None for data/archives/ and the download.
+        archive: the yaml's block: `file`, `url` (null if it requires registration), `page`, `sha256` (null
+            if unknown) and, if there are any, `outdated` (sha256 of an older version: the reason why it is rejected).
+        source: path of an archive or a folder; None looks in data/archives/, then downloads.
 
     Raises:
-        DataError: it is not there, damaged, another one, or unsafe to unpack.
+        DataError: it is missing, damaged, another version, or unsafe to unpack.
     """
     found = _find(name, archive, source)
     if found.is_file():
@@ -54,7 +54,7 @@ def publish(out: Path, name: str, archive: Mapping[str, Any], source: str | None
 def _find(name: str, archive: Mapping[str, Any], source: str | None) -> Path:
     if source is not None:
         if not Path(source).exists():
-            raise DataError(f"dataset.source: there is no {source}. Name an archive or a folder, or null.")
+            raise DataError(f"dataset.source: {source} does not exist. Set it to an archive, a folder or null.")
         return Path(source)
     places = (ARCHIVES / archive["file"], ARCHIVES / name)
     for place in places:
@@ -62,8 +62,8 @@ def _find(name: str, archive: Mapping[str, Any], source: str | None) -> Path:
             return place
     if archive["url"] is None:
         raise DataError(
-            f"{name} cannot be had without asking its owners. Get {archive['file']} from {archive['page']} and "
-            f"put it at {places[0]}, put its unpacked files into {places[1]}/, or name either by "
+            f"{name} requires registration; download it by hand. Get {archive['file']} from {archive['page']} and "
+            f"put it at {places[0]}, put its unpacked files into {places[1]}/, or set their path with "
             "-S dataset.source=PATH."
         )
     download(archive["url"], places[0], archive["sha256"])
@@ -71,10 +71,10 @@ def _find(name: str, archive: Mapping[str, Any], source: str | None) -> Path:
 
 
 def download(url: str, target: Path, sha256: str | None = None) -> None:
-    """Fetch `url` to `target`; what a broken download left is gone on with.
+    """Download `url` to `target`, resuming an interrupted download.
 
     Raises:
-        DataError: there is no answer, it is a web page, it breaks off, or the checksum is another one.
+        DataError: the server does not answer, returns a web page or stops early, or the checksum differs.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + PART)
@@ -82,24 +82,26 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
     try:
         with requests.get(url, stream=True, timeout=60, headers={"Range": f"bytes={have}-"} if have else {}) as answer:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
-                pass  # all of it is here
+                pass  # the file is already complete
             else:
                 answer.raise_for_status()
                 _receive(answer, part, have, url)
     except requests.RequestException as error:
         raise DataError(
-            f"{url}: the download failed ({error}). Run again to go on from there, or get it by hand and put it at "
+            f"{url}: the download failed ({error}). Run again to resume it, or download the file by hand and put it at "
             f"{target}."
         ) from error
     if sha256 is not None and (found := checksum(part)) != sha256:
         part.unlink()
-        raise DataError(f"{url}: what came has the SHA-256 {found}, published is {sha256}. It was removed; run again.")
+        raise DataError(
+            f"{url}: the downloaded file has SHA-256 {found}, expected {sha256}. It was removed; run again."
+        )
     part.rename(target)
 
 
 def _receive(answer: requests.Response, part: Path, have: int, url: str) -> None:
     if answer.headers.get("Content-Type", "").startswith("text/html"):
-        raise DataError(f"{url} gives a web page instead of an archive: the link has changed. Get it by hand.")
+        raise DataError(f"{url} returns a web page instead of an archive: the link has changed. Download it by hand.")
     resumed = answer.status_code == requests.codes.partial_content
     left = answer.headers.get("Content-Length")
     total = None if left is None else int(left) + (have if resumed else 0)
@@ -109,7 +111,9 @@ def _receive(answer: requests.Response, part: Path, have: int, url: str) -> None
             file.write(chunk)
             bar.update(len(chunk))
     if total is not None and part.stat().st_size < total:
-        raise DataError(f"{url} broke off after {part.stat().st_size} of {total} bytes. Run again to go on from there.")
+        raise DataError(
+            f"{url} stopped after {part.stat().st_size} of {total} bytes. Run again to resume the download."
+        )
 
 
 def verify(file: Path, archive: Mapping[str, Any]) -> None:
@@ -122,10 +126,10 @@ def verify(file: Path, archive: Mapping[str, Any]) -> None:
         return
     found = checksum(file)
     if found != archive["sha256"]:
-        known = archive.get("outdated", {}).get(found, "it is damaged, or another edition")
+        known = archive.get("outdated", {}).get(found, "it is damaged, or another version")
         raise DataError(
-            f"{file}: {known} (SHA-256 {found}; {archive['sha256']} is expected). Get it again from "
-            f"{archive['url'] or archive['page']}, or set dataset.archive.sha256=null to take it as it is."
+            f"{file}: {known} (SHA-256 {found}, expected {archive['sha256']}). Download it again from "
+            f"{archive['url'] or archive['page']}, or set dataset.archive.sha256=null to accept it."
         )
 
 
@@ -136,11 +140,11 @@ def checksum(file: Path) -> str:
 
 
 def unpack(file: Path, out: Path) -> None:
-    """Unpack a zip, 7z or (compressed) tar archive into the folder `out`, regular files alone.
+    """Unpack a zip, 7z or (compressed) tar archive into the folder `out`, regular files only.
 
     Raises:
-        DataError: it is damaged or no archive, holds a link or a path that leads out of `out`, or grows beyond
-            all proportion.
+        DataError: it is damaged or not an archive, holds a link or a path that leads out of `out`, or grows too
+            much.
     """
     limit = max(LEAST_LIMIT, MOST_GROWTH * file.stat().st_size)
     out.mkdir(parents=True, exist_ok=True)
@@ -152,7 +156,7 @@ def unpack(file: Path, out: Path) -> None:
         elif tarfile.is_tarfile(file):
             _write_all(_tar_members(file), out, limit)
         else:
-            raise ValueError("it is no zip, 7z or tar archive")
+            raise ValueError("it is not a zip, 7z or tar archive")
 
 
 @contextmanager
@@ -164,7 +168,7 @@ def _explained(file: Path) -> Iterator[None]:
     try:
         yield
     except damaged as error:
-        raise DataError(f"{file} cannot be unpacked: {error}. Get it again.") from error
+        raise DataError(f"{file} cannot be unpacked: {error}. Download it again.") from error
 
 
 Member = tuple[str, int, IO[bytes]]
@@ -208,12 +212,12 @@ def _unpack_7z(file: Path, out: Path, limit: int) -> None:
             inside(member.filename)
             if member.is_symlink:
                 raise ValueError(f"{member.filename} is a link")
-        archive.extractall(out)  # noqa: S202  every path was looked at above
+        archive.extractall(out)  # noqa: S202  every path was checked above
 
 
 def _refuse_bomb(size: int, limit: int) -> None:
     if size > limit:
-        raise ValueError(f"it unpacks to more than {limit} bytes, out of all proportion to its size")
+        raise ValueError(f"it unpacks to more than {limit} bytes, too many for its size")
 
 
 def inside(name: str) -> PurePosixPath:

@@ -2,8 +2,8 @@
 
 Buerhop-Lutz et al., EU PVSEC 2018; Deitsch et al., Solar Energy 185, 2019. Images
 CC BY-NC-SA 4.0. `labels.csv` gives a path, a defect probability (0, 1/3, 2/3 or 1, the
-experts' opinion) and the cell type. 0 is normal, 1 anomalous; what the experts doubted
-is kept as natural label noise and never reaches the test set.
+experts' opinion) and the cell type. 0 is normal, 1 anomalous; cells that the experts
+marked as doubtful serve as natural contamination and never reach the test set.
 
 Categories `mono` and `poly` publish no split. `cells` pools both and has the split of
 the open-set supervised literature: a quarter of the normals for test.
@@ -35,11 +35,11 @@ def publish(out: Path, source: dict[str, Any]) -> None:
     try:
         package = files("elpv_dataset")
     except ModuleNotFoundError as error:
-        raise DataError(f"the package {source['package']} is not installed. `make install` installs it.") from error
+        raise DataError(f"the package {source['package']} is not installed. Install it with `make install`.") from error
     data = Path(str(package)) / "data"
     found = len(list((data / "images").glob("*.png")))
     if found != IMAGES:
-        raise DataError(f"{data}: {found} images, {IMAGES} expected. Install {source['package']} again.")
+        raise DataError(f"{data}: {found} images, expected {IMAGES}. Install {source['package']} again.")
     shutil.copytree(data, out)
 
 

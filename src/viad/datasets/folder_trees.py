@@ -26,9 +26,9 @@ def root_of(raw: Path, child: str) -> Path:
         if len(found) == 1:
             return found[0]
         if found:
-            raise DataError(f"{raw}: {child} is there twice, in {found[0]} and in {found[1]}. Remove one of them.")
+            raise DataError(f"{raw}: {child} exists twice, in {found[0]} and in {found[1]}. Remove one of them.")
         level = [sub for folder in level for sub in folders(folder)]
-    raise DataError(f"{raw}: there is no {child}. Is this the dataset's own archive, and whole?")
+    raise DataError(f"{raw}: {child} does not exist. Check that this is the dataset's complete published archive.")
 
 
 def folders(folder: Path) -> list[Path]:
@@ -48,7 +48,7 @@ def _junk(path: Path) -> bool:
 
 
 def only(folder: Path, *known: str) -> None:
-    """Refuse sub-folders that the dataset does not publish.
+    """Refuse sub-folders that are not part of the published dataset.
 
     Raises:
         DataError: there is one.
@@ -56,8 +56,8 @@ def only(folder: Path, *known: str) -> None:
     for sub in folders(folder):
         if sub.name not in known:
             raise DataError(
-                f"{sub}: the dataset publishes no such folder; there are {', '.join(known)}. "
-                "Remove it, or get the dataset again."
+                f"{sub}: the published dataset has no such folder, only {', '.join(known)}. "
+                "Remove it, or download the dataset again."
             )
 
 
@@ -70,7 +70,7 @@ def mask_named(folder: Path, stem: str, image: Path) -> Path:
     found = [file for suffix in SUFFIXES for file in (folder / f"{stem}{suffix}",) if file.is_file()]
     if len(found) != 1:
         problem = "is missing" if not found else f"is there {len(found)} times"
-        raise DataError(f"{folder / stem}: the mask of {image} {problem}. Get the dataset again.")
+        raise DataError(f"{folder / stem}: the mask of {image} {problem}. Download the dataset again.")
     return found[0]
 
 
@@ -88,7 +88,7 @@ def tree_rows(
         truth: the folder of masks below `root`.
 
     Raises:
-        DataError: a folder or a mask is there that does not belong there, or a mask is missing.
+        DataError: a folder or a mask is unexpected, or a mask is missing.
     """
     only(root, *(folder.split("/")[0] for folder in splits), truth)
     used: set[Path] = set()
@@ -118,7 +118,7 @@ def refuse_surplus(truth: Path, used: set[Path]) -> None:
     surplus = sorted(file for file in truth.rglob("*") if file.suffix.lower() in SUFFIXES and not _junk(file))
     surplus = [file for file in surplus if file not in used]
     if surplus:
-        raise DataError(f"{len(surplus)} masks belong to no image, the first is {surplus[0]}. Get the dataset again.")
+        raise DataError(f"{len(surplus)} masks belong to no image, such as {surplus[0]}. Download the dataset again.")
 
 
 def mvtec_rows(
@@ -129,7 +129,7 @@ def mvtec_rows(
     Args:
         root: the category's folder.
         normal: the kind that is normal.
-        suffix: what a mask's name has behind its image's.
+        suffix: the end of a mask's name, after its image's name.
         truth: the folder of masks.
 
     Raises:

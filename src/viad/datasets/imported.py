@@ -1,4 +1,4 @@
-"""Somebody's own images, as `viad import` laid them out: a folder under data/imported/ that DVC versions, with a
+"""A user's images, as `viad import` stored them: a folder under data/imported/ that DVC versions, with a
 table.csv of image, mask, label, defect, split, group, domain and category."""
 
 import csv
@@ -14,10 +14,10 @@ TABLE = "table.csv"
 
 
 def publish(out: Path, source: dict[str, Any]) -> None:
-    """Copy the imported folder, or get it from DVC's cache or remote where it is not checked out.
+    """Copy the imported folder, or fetch it from DVC's cache or remote if it is not checked out.
 
     Raises:
-        DataError: it cannot be had.
+        DataError: DVC cannot fetch it.
     """
     folder = Path(source["folder"])
     if (folder / TABLE).is_file():
@@ -30,7 +30,7 @@ def publish(out: Path, source: dict[str, Any]) -> None:
         fetch_folder(folder, out)
     except DvcError as error:
         raise DataError(
-            f"{folder} is not here, and DVC cannot get it ({error}). Import it again by `viad import`."
+            f"{folder} does not exist, and DVC cannot fetch it ({error}). Import it again with `viad import`."
         ) from error
 
 

@@ -29,8 +29,8 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
         surplus = {file.stem.removesuffix(MASK) for file in files} - {file.stem for file in surfaces}
         if surplus:
             raise DataError(
-                f"{root / split}: {len(surplus)} masks belong to no image, the first to {min(surplus)}. "
-                "Get the dataset again."
+                f"{root / split}: {len(surplus)} masks belong to no image, such as {min(surplus)}. "
+                "Download the dataset again."
             )
         for image in surfaces:
             mask = mask_named(image.parent, f"{image.stem}{MASK}", image)

@@ -1,8 +1,8 @@
 """Magnetic Tile Defects (Huang et al., "Surface defect saliency of magnetic tile", The Visual Computer 2020):
 `MT_<kind>/Imgs/exp<E>_num_<N>.jpg`, and a mask of the same name, grey at the edges of a defect. Exposure E is the
 `domain`. No published split. With the option `train_exposures` the tiles under all
-other exposures are test images, so that training never saw their light. Four masks of uneven tiles are empty: what is
-uneven there was not drawn, so these tiles have none."""
+other exposures are test images, so that training never saw their light. Four masks of uneven tiles are empty
+because the defect was not annotated; these tiles get no mask."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -28,10 +28,10 @@ def rows(raw: Path, category: str, *, train_exposures: Collection[str] = ()) -> 
                 continue
             exposure, _, number = image.stem.partition("_num_")
             if not number:
-                raise DataError(f"{image}: its name is not of the form exp1_num_2.jpg. Get the dataset again.")
+                raise DataError(f"{image}: its name is not of the form exp1_num_2.jpg. Download the dataset again.")
             masks = (image.with_suffix(".png"),)
             if not masks[0].is_file():
-                raise DataError(f"{masks[0]}: the mask of {image} is missing. Get the dataset again.")
+                raise DataError(f"{masks[0]}: the mask of {image} is missing. Download the dataset again.")
             yield Row(
                 sample=f"{kind}/{image.stem}",
                 image=image,

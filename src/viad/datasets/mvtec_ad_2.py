@@ -23,7 +23,9 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
             for image in images(root / folder / kind):
                 scene, _, light = image.stem.partition("_")
                 if not light:
-                    raise DataError(f"{image}: its name has no light, such as 000_regular.png. Get the dataset again.")
+                    raise DataError(
+                        f"{image}: its name has no light, such as 000_regular.png. Download the dataset again."
+                    )
                 masks = (mask_named(truth / kind, f"{image.stem}_mask", image),) if kind == "bad" else ()
                 used.update(masks)
                 yield Row(

@@ -18,7 +18,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
         folder = root / "ground_truth" / image.parent.name / image.stem
         found = tuple(images(folder))
         if not found:
-            raise DataError(f"{folder}: the masks of {image} are missing. Get the dataset again.")
+            raise DataError(f"{folder}: the masks of {image} are missing. Download the dataset again.")
         return found
 
     return tree_rows(root, {"train": "train", "validation": "val", "test": "test"}, masks=masks)

@@ -1,7 +1,7 @@
 """Real-IAD (Wang et al., "Real-IAD: A Real-World Multi-View Dataset for Benchmarking Versatile Industrial Anomaly
 Detection", CVPR 2024). The json of a category decides: images in an NG folder whose defect cannot be seen in their view
 are labelled OK. Options: `views` is single (the camera from above) or all (five cameras; the views of one part stay
-together), `resolution` the archive's edition, `noise` the share of defective parts among the training images of the
+together), `resolution` that of the archive, `noise` the share of defective parts among the training images of the
 fully unsupervised lists (fuiad), which hold all views."""
 
 import json
@@ -42,14 +42,14 @@ def rows(
             masks = (root / one["mask_path"],) if anomalous and one.get("mask_path") else ()
             for file in (image, *masks):
                 if not file.is_file():
-                    raise DataError(f"{file} is missing, which {table} names. Get the dataset again.")
+                    raise DataError(f"{file} does not exist, but {table} lists it. Download the dataset again.")
             yield Row(
                 sample=Path(one["image_path"]).with_suffix("").as_posix(),
                 image=image,
                 label=int(anomalous),
                 masks=masks,
                 defect=defect if anomalous else "",
-                # Defective parts among training images are label noise, told apart by the label alone.
+                # Defective training parts are contamination; only their label identifies them.
                 split="reserve" if anomalous and split == "train" else split,
                 group=_part(image) if views == "all" or noise is not None else "",
             )

@@ -75,7 +75,7 @@ def _fold(raw: Path, category: str, fold: int) -> dict[str, str]:
         for kind, names in (("negative", "neg*.pckl"), ("positive", "pos*.pckl")):
             lists = sorted((folder / part).glob(names))
             if not lists:
-                raise DataError(f"{folder / part}: there is no list {names}. Get the splits again.")
+                raise DataError(f"{folder / part}: no list {names}. Download the splits again.")
             split |= {f"{kind}/{Path(str(entry)).stem}": part for entry in _plain(lists[0])}
     return split
 
@@ -91,5 +91,5 @@ def _plain(path: Path) -> list[Any]:
     try:
         entries = _Plain(io.BytesIO(path.read_bytes())).load()
     except (pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise DataError(f"{path} is no plain list of names ({error}). Get the splits again.") from error
+        raise DataError(f"{path} is not a list of names ({error}). Download the splits again.") from error
     return [entry[0] if isinstance(entry, list | tuple) else entry for entry in entries]

@@ -1,7 +1,7 @@
 """VAD, the Valeo Anomaly Dataset (Baitieva et al., "Supervised Anomaly Detection for Complex Industrial Images", CVPR
 2024). The full archive has a thousand anomalous training images, here the reserve, and test anomalies of kinds that
 training has not (`domain` seen or unseen), but no masks; the one-class archive has masks of the test anomalies and no
-reserve. Kinds of defect are not told apart."""
+reserve. Defect types are not labelled."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
     if not full and not truth.is_dir():
         raise DataError(
             f"{root} has neither masks nor anomalous training images: it is the one-class archive from before "
-            "September 2025. Get the newer one."
+            "September 2025. Download the newer one."
         )
     by_stem = {mask.stem.split("_")[0]: mask for mask in images(truth)}
     used: set[Path] = set()
@@ -38,7 +38,9 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
             anomalous = "bad" in folder
             masks = (by_stem[image.stem],) if folder == "test/bad" and image.stem in by_stem else ()
             if folder == "test/bad" and by_stem and not masks:
-                raise DataError(f"{truth / image.stem}_mask: the mask of {image} is missing. Get the dataset again.")
+                raise DataError(
+                    f"{truth / image.stem}_mask: the mask of {image} is missing. Download the dataset again."
+                )
             used.update(masks)
             yield Row(
                 sample=f"{folder}/{image.stem}",

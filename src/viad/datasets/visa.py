@@ -34,7 +34,9 @@ def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
         masks = (root / one["mask"],) if one["mask"] else ()
         for file in (image, *masks):
             if not file.is_file():
-                raise DataError(f"{file} is missing, which split_csv/{split}.csv names. Get the dataset again.")
+                raise DataError(
+                    f"{file} does not exist, but split_csv/{split}.csv lists it. Download the dataset again."
+                )
         yield Row(
             sample=f"{image.parent.name}/{image.stem}",
             image=image,
@@ -48,6 +50,6 @@ def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
 
 def _table(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
-        raise DataError(f"{path} is missing. Get the dataset again.")
+        raise DataError(f"{path} is missing. Download the dataset again.")
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""Tables of docs/datasets.md, from the yamls and the collected experiments."""
+"""Tables of docs/datasets.md, from the yamls and the committed experiments."""
 
 import json
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ import pandas as pd
 import yaml
 
 from viad.artifacts import markdown
+from viad.metrics.catalogue import metrics_shown
 
 CONF = Path("conf/dataset")
-PIXELS = {"pixel_auroc": "pixel AUROC", "pixel_ap": "pixel AP", "aupro_30": "AUPRO"}
 
 
 def datasets_table() -> str:
-    """A row a dataset: licence, images, categories, what it is good for, and how to get it."""
+    """One row per dataset: licence, images, categories, uses, and how to download it."""
     head = [
         "`dataset=`",
-        "what",
+        "title",
         "categories",
         "images: normal + anomalous",
         "pixels",
         "masks",
         "licence",
-        "serves",
-        "to get it",
+        "suited to",
+        "download",
     ]
     rows = []
     for dataset in _published():
@@ -37,7 +37,7 @@ def datasets_table() -> str:
 
 
 def counts_table() -> str:
-    """Published counts of each category and split, as they are compared when a dataset is read."""
+    """The published counts of each category and split, which the `raw` stage compares with the files."""
     rows = []
     for dataset in _published():
         for category, known in (dataset["counts"] or {}).items():
@@ -53,19 +53,22 @@ def counts_table() -> str:
 
 
 def results_table(experiments: pd.DataFrame, datasets: list[str]) -> str:
-    """Every experiment on some datasets, with pixel metrics and the AUROC of each kind of defect."""
+    """Every experiment on some datasets, with pixel-level metrics and the AUROC of each defect type."""
+    runs = experiments[experiments["dataset.name"].isin(datasets)]
+    shown = [metric for metric in metrics_shown("datasets") if runs[metric.key].notna().any()]
     rows = []
-    for run in experiments[experiments["dataset.name"].isin(datasets)].to_dict("records"):
+    for run in runs.to_dict("records"):
         kinds = json.loads(run["image_auroc_by_defect"]) if isinstance(run["image_auroc_by_defect"], str) else {}
         interval = f"{run['image_auroc']:.3f} [{run['image_auroc_low']:.3f}, {run['image_auroc_high']:.3f}]"
-        pixels = ["" if pd.isna(run[key]) else f"{run[key]:.3f}" for key in PIXELS]
-        said = ", ".join(f"{kind} {value:.3f}" for kind, value in kinds.items() if value is not None)
-        rows.append([run["experiment"], run["category"], interval, *pixels, said])
-    return markdown.format_table(["experiment", "category", "AUROC", *PIXELS.values(), "AUROC by kind of defect"], rows)
+        pixels = ["" if pd.isna(run[metric.key]) else metric.format(run[metric.key]) for metric in shown]
+        by_defect = ", ".join(f"{kind} {value:.3f}" for kind, value in kinds.items() if value is not None)
+        rows.append([run["experiment"], run["category"], interval, *pixels, by_defect])
+    head = ["experiment", "category", "AUROC", *(metric.label for metric in shown), "AUROC by defect type"]
+    return markdown.format_table(head, rows)
 
 
 def _published() -> Iterator[dict[str, Any]]:
-    """The yamls of the datasets that this repository describes; imported ones are the user's own."""
+    """The yamls of published datasets, without those that `viad import` wrote."""
     for path in sorted(CONF.glob("*.yaml")):
         dataset = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not dataset["code"].endswith("imported.py"):
@@ -87,7 +90,7 @@ def _pair(counts: dict[str, list[int]], split: str) -> str:
 def _getting(dataset: dict[str, Any]) -> str:
     archive = dataset["archive"]
     if archive is None:
-        return "nothing to do"
+        return "embedded"
     if archive["url"] is not None:
-        return f"downloaded ([its page]({archive['page']}))"
-    return f"`{archive['file']}` from [its owners]({archive['page']})"
+        return f"automatic ([website]({archive['page']}))"
+    return f"by hand: `{archive['file']}`, [requires registration]({archive['page']})"

@@ -11,20 +11,22 @@ import pandas as pd
 import yaml
 
 from viad.artifacts import markdown
+from viad.comparison.conditions import number_runs
 from viad.errors import ConfigError
+from viad.experiments.conditions import HELD, as_text, baseline_texts
+from viad.metrics.catalogue import find_metric, measured_metrics
 
 FILE = Path("docs/published.csv")
-METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro_30": "AUPRO"}
 SELECTION = {"last": "last epoch", "test": "best epoch on test", "validation": "best epoch on validation"}
 SELECTION |= {"": "epoch not stated"}
 TEXTS = ("model", "dataset", "category", "metric", "backbone", "selection", "threshold", "split", "source", "note")
 LIMITS = {"value": (0, 1), "labels": (0, 10**6), "contamination": (0, 0.99), "crop": (0.01, 1)}
 LIMITS |= {"image_size": (1, 10**5), "seeds": (1, 10**4)}
 CERTAIN = ("value", "labels")  # the other numbers may be empty: the source does not say
-# Which of ours may stand beside a published number; the last three count where the frame has them.
-PLAIN = {"shift.name": "none", "center_crop": "1", "supervision.defects": "all", "settings": ""}
-PLAIN |= {"color": "rgb", "aspect": "squash", "audit.exclude": "none"}
-SETTING = ["image_size", "backbone.name", "protocol", "contamination.ratio", "preset", "training.selection"]
+# What of ours may differ from a published number's protocol, as the page says it; validation shows in the selection of
+# the epoch. Every other condition of ours is the baseline.
+PROTOCOL = ["image_size", "backbone.name", "protocol", "contamination.ratio", "preset", "training.selection"]
+FREE = {"dataset.name", "validation.name", *PROTOCOL}
 HEAD = ["model", "category", "metric", "labels", "published", "ours", "seeds", "difference", "protocols", "source"]
 INTRO = """# Ours against published
 
@@ -54,7 +56,8 @@ def read_published() -> pd.DataFrame:
     datasets, models = _datasets(), sorted(path.stem for path in Path("conf/model").glob("*.yaml"))
     for line, row in enumerate(table.to_dict("records"), start=2):
         categories = [*datasets.get(row["dataset"], {}).get("categories", []), "mean"]
-        choices: dict[str, Any] = {"model": models, "dataset": datasets, "category": categories, "metric": METRICS}
+        metrics = [metric.key for metric in measured_metrics()]
+        choices: dict[str, Any] = {"model": models, "dataset": datasets, "category": categories, "metric": metrics}
         for column, allowed in (choices | {"selection": SELECTION, "threshold": ["test", "validation", ""]}).items():
             if row[column] not in allowed:
                 known = ", ".join(name or "nothing" for name in allowed)
@@ -70,17 +73,17 @@ def read_published() -> pd.DataFrame:
 
 def against_published(experiments: pd.DataFrame) -> pd.DataFrame:
     """The published values and, in columns that begin with 'our', ours in the setting that differs least, if any."""
-    for key, value in PLAIN.items():
-        if key in experiments:  # read from a file, 1 may be 1.0
-            experiments = experiments[experiments[key].astype(str).str.removesuffix(".0") == value]
+    for key, text in baseline_texts().items():
+        if key in HELD and key not in FREE:
+            experiments = experiments.loc[[as_text(value) == text for value in experiments[key]]]
     datasets, rows = _datasets(), []
     for row in read_published().to_dict("records"):
         categories = datasets[row["dataset"]]["categories"] if row["category"] == "mean" else [row["category"]]
-        settings = _settings(row, categories, experiments)
-        best = min(settings, key=lambda ours: (len(_points(row, ours)), -ours["seeds"], ours["name"]), default={})
+        candidates = _candidates(row, categories, experiments)
+        best = min(candidates, key=lambda ours: (len(_points(row, ours)), -ours["seeds"], ours["name"]), default={})
         points = _points(row, best) if best else []
         sides = [", ".join(filter(None, side)) for side in zip(*points, strict=True)]
-        ours = {f"our {key}": best.get(key) for key in ("value", "seeds", *SETTING)}
+        ours = {f"our {key}": best.get(key) for key in ("value", "seeds", *PROTOCOL)}
         rows.append(row | ours | {"protocol differences": f"published: {sides[0]}; ours: {sides[1]}" if points else ""})
     table = pd.DataFrame(rows)
     return table.assign(difference=table["our value"].astype(float) - table["value"])
@@ -108,17 +111,17 @@ def published_page(experiments: pd.DataFrame) -> str:
     return page + (REST.format(count=len(rest), models=rest["model"].nunique()) if len(rest) else "")
 
 
-def _settings(row: dict[Any, Any], categories: list[str], runs: pd.DataFrame) -> list[dict[str, Any]]:
+def _candidates(row: dict[Any, Any], categories: list[str], runs: pd.DataFrame) -> list[dict[str, Any]]:
     """Ours for a published value: one for each set of experiments that differ in nothing but the seed."""
-    runs = runs[(runs["model.name"] == row["model"]) & (runs["dataset.name"] == row["dataset"])].dropna(subset=SETTING)
+    runs = runs[(runs["model.name"] == row["model"]) & (runs["dataset.name"] == row["dataset"])].dropna(subset=PROTOCOL)
     runs = runs[pd.to_numeric(runs["supervision.anomalies"], errors="coerce") == row["labels"]]
     # Papers count contamination as a share of the normals, we of all images: 0.091 is their 0.1.
     runs, found = runs[(runs["contamination.ratio"].astype(float) - row["contamination"]).abs() <= 0.01], []
-    for name, group in runs.groupby(runs["experiment"].str.replace(r"-s\d+(-\d+)?$", "", regex=True)):
+    for _, group in runs.groupby(number_runs(runs)):
         values = group.pivot_table(index="seed", columns="category", values=row["metric"]).reindex(columns=categories)
         if len(whole := values.dropna()):
-            ours = {"name": name, "value": float(whole.to_numpy().mean()), "seeds": len(whole)}
-            found.append(ours | {key: group[key].iloc[0] for key in SETTING})
+            ours = {"name": group["experiment"].min(), "value": float(whole.to_numpy().mean()), "seeds": len(whole)}
+            found.append(ours | {key: group[key].iloc[0] for key in PROTOCOL})
     return found
 
 
@@ -148,7 +151,13 @@ def _points(row: dict[Any, Any], ours: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:
-    cells = [row["model"], row["category"], METRICS[row["metric"]], f"{row['labels']:.0f}", f"{row['value']:.3f}"]
+    cells = [
+        row["model"],
+        row["category"],
+        find_metric(row["metric"]).label,
+        f"{row['labels']:.0f}",
+        f"{row['value']:.3f}",
+    ]
     if pd.isna(row["our value"]):
         cells += ["", "", "", f"published: {', '.join(filter(None, _protocol(row).values()))}"]
     else:

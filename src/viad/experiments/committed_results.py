@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from viad.artifacts.atomic import replacing
-from viad.experiments.tables import COLUMNS, DEFAULTS, Experiments, from_dvc
+from viad.experiments.conditions import as_cell, read_baselines
+from viad.experiments.earlier_versions import RENAMED_COLUMNS
+from viad.experiments.tables import READER, Experiments, from_dvc, table_columns
 
 FILE = Path("docs/experiments.csv")
 SCORES = Path("docs/scores")
@@ -34,9 +36,14 @@ def kept() -> Experiments:
 
 def _read_table() -> pd.DataFrame:
     if not FILE.is_file():
-        return pd.DataFrame(columns=list(COLUMNS))
-    table = pd.read_csv(FILE, keep_default_na=False, na_values=[""]).reindex(columns=list(COLUMNS))
-    return table.astype({"settings": object, "dataset.code": object}).fillna(DEFAULTS)
+        return pd.DataFrame(columns=table_columns())
+    table = pd.read_csv(FILE, keep_default_na=False, na_values=[""]).rename(columns=RENAMED_COLUMNS)
+    table = table.reindex(columns=table_columns())
+    for column, value in (read_baselines() | {READER: ""}).items():  # what experiments of earlier versions lack
+        if value is not None and table[column].isna().any():
+            filled = table[column].astype(object).where(table[column].notna(), as_cell(value))
+            table[column] = filled.infer_objects()
+    return table
 
 
 def collect() -> int:

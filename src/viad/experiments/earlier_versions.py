@@ -12,6 +12,7 @@ RENAMED_KEYS = {
     "miss_rate_by_defect": "false_negative_rate_by_defect",
 }  # fmt: skip
 SOURCES = {"pool": "reserve"}  # of contamination
+RENAMED_COLUMNS = {"settings": "overrides"}  # of docs/experiments.csv
 
 
 def rename_keys(values: Any) -> Any:
@@ -21,15 +22,8 @@ def rename_keys(values: Any) -> Any:
     return [rename_keys(value) for value in values] if isinstance(values, list) else values
 
 
-def rename_overrides(text: str) -> str:
-    """A list of KEY=VALUE with today's keys."""
-    for old, new in RENAMED_KEYS.items():
-        text = text.replace(f".{old}=", f".{new}=")
-    return text
-
-
-def translate_params(params: dict[str, Any], used_budget: str | None) -> dict[str, Any]:
-    """The params of an experiment as this version would have written them.
+def translate_params(params: dict[str, Any], used_budget: str | None = None) -> dict[str, Any]:
+    """The params of an experiment, or a yaml of its conf/, as this version would have written them.
 
     Args:
         params: as written.

@@ -2,8 +2,9 @@
 
 from viad.artifacts.dvc_adapter import Repository
 from viad.experiments.naming import RANDOM
+from viad.experiments.overrides import CommittedConf
 from viad.experiments.revisions import Revision
-from viad.experiments.tables import described
+from viad.experiments.tables import described, start_of
 
 
 def rename_all() -> dict[str, str]:
@@ -15,8 +16,10 @@ def rename_all() -> dict[str, str]:
     with Repository() as repo:
         there = repo.list_experiments()
         taken = {name for name, _ in there}
-        for old, revision in there:
-            if not RANDOM.fullmatch(old) or (row := described(Revision(repo, revision))) is None:
+        conf = CommittedConf(Revision(repo, "HEAD").yaml)
+        for old, revision in sorted(there, key=lambda one: repo.read_commit(one[1]).time):
+            row = described(Revision(repo, revision), start_of(repo, revision).yaml, conf)
+            if not RANDOM.fullmatch(old) or row is None:
                 continue
             new = _free(row["experiment"], taken)
             repo.rename_experiment(old, new)

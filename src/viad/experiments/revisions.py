@@ -48,6 +48,10 @@ class Revision:
         md5 = self._outs.get(path) or self._in_folder(path)
         return None if md5 is None else self._repo.find_cached_object(md5)
 
+    def output_hash(self, path: str) -> str | None:
+        """The hash by which dvc.lock names an output; None if it has none."""
+        return self._outs.get(path)
+
     def _in_folder(self, path: str) -> str | None:
         for out, md5 in self._outs.items():
             if md5.endswith(".dir") and path.startswith(f"{out}/"):

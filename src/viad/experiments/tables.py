@@ -8,70 +8,61 @@ from typing import Any
 import pandas as pd
 
 from viad.artifacts.dvc_adapter import Repository
-from viad.experiments.earlier_versions import rename_keys, rename_overrides, translate_params
+from viad.experiments import conditions
+from viad.experiments.conditions import as_cell, lookup, read_conditions
+from viad.experiments.earlier_versions import translate_params
+from viad.experiments.measurements import read_quality
 from viad.experiments.naming import experiment_name
-from viad.experiments.overrides import changed_settings
+from viad.experiments.overrides import CommittedConf, ReadYaml, find_overrides
 from viad.experiments.revisions import Revision
+from viad.metrics import catalogue
+from viad.metrics.catalogue import Metric, measured_metrics, metrics_at
 
-KEYS = ("experiment", "category")
-CONDITIONS = (
-    "model.name", "dataset.name", "dataset.code", "backbone.name", "image_size", "color", "aspect", "center_crop",
-    "protocol",
-    "shift.name", "shift.severity", "contamination.ratio", "contamination.source", "supervision.anomalies",
-    "supervision.defects", "supervision.masks",
-    "validation.name", "audit.exclude", "preset", "epochs", "precision", "seed",
-)  # fmt: skip
-DEFAULTS: dict[str, Any] = {
-    "center_crop": 1,
-    "audit.exclude": "none",
-    "settings": "",
-    "dataset.code": "",
-}  # of what older experiments do not have
-WITH_INTERVALS = ("image_auroc", "pg2", "pb2")
-PLAIN = (
-    "image_aupr",
-    "image_f1max",
-    "false_positive_rate",
-    "false_negative_rate",
-    "pixel_auroc",
-    "pixel_ap",
-    "aupro_30",
-)
+ROW = ("experiment", "category")  # what a row is of
+READER = "dataset.code"  # the module that reads the dataset: two datasets may be cut from the same images
 AS_JSON = ("image_auroc_by_defect", "by_domain")
-COST = ("latency_p50_ms", "images_per_second", "parameters", "model_megabytes", "peak_memory_megabytes", "device")
-TRAINING = ("train_seconds", "epochs", "selection", "learning_type")
+TRAINING = ("epochs", "selection", "learning_type")  # what training recorded beside its metrics
 PRACTICE = ("selection", "threshold", "center_crop")  # of predictions made elsewhere, as their maker declares it
 FINDINGS = ("leak", "duplicate", "near_duplicate")  # of the audit: images that may stand on both sides of the split
-COLUMNS = (
-    *KEYS, *CONDITIONS, "settings", *PLAIN,
-    *(f"{metric}{end}" for metric in WITH_INTERVALS for end in ("", "_low", "_high")),
-    *AS_JSON, *COST, *(f"training.{key}" for key in TRAINING), *(f"audit.{key}" for key in FINDINGS),
-    *(f"practice.{key}" for key in PRACTICE),
-)  # fmt: skip
+ENDS = ("low", "high")  # of an interval
 SAMPLE = ["sample", "label", "defect", "domain"]  # what a table of scores says of an image
+
+
+def table_columns() -> list[str]:
+    """The columns of the table of experiments."""
+    metrics = [column for metric in catalogue.CATALOGUE for column in metric_columns(metric)]
+    return [
+        *ROW, *conditions.KEYS, READER, *metrics, *AS_JSON, "device", *(f"training.{key}" for key in TRAINING),
+        *(f"audit.{key}" for key in FINDINGS), *(f"practice.{key}" for key in PRACTICE),
+    ]  # fmt: skip
+
+
+def metric_columns(metric: Metric) -> list[str]:
+    """The columns of a metric: its value, and the ends of its interval if it has one."""
+    return [metric.column, *(f"{metric.column}_{end}" for end in ENDS if metric.interval)]
 
 
 @dataclass
 class Experiments:
     """Tidy tables of many experiments.
 
-    `table` has a row for each experiment and category, with `COLUMNS`. `scores` holds by (dataset, category) a table
-    with a row a test image: `SAMPLE`, then a column of image scores for each experiment (NaN where an experiment
-    did not test the image). `revisions` are the git commits of those that DVC has here, by experiment.
+    `table` has a row for each experiment and category, with `table_columns()`. `scores` holds by (dataset, category)
+    a table with a row a test image: `SAMPLE`, then a column of image scores for each experiment (NaN where an
+    experiment did not test the image). `revisions` are the git commits of those that DVC has here, by experiment.
     """
 
-    table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
+    table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=table_columns()))
     scores: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
 
     def updated(self, newer: "Experiments") -> "Experiments":
         """These and `newer`, which replaces what has the same name."""
         parts = [one for one in (self.table, newer.table) if len(one)]
-        table = pd.concat(parts).drop_duplicates(list(KEYS), keep="last") if parts else self.table
+        table = pd.concat(parts).drop_duplicates(list(ROW), keep="last") if parts else self.table
         scores = dict(self.scores)
         for key, fresh in newer.scores.items():
             scores[key] = joined(scores[key], fresh) if key in scores else fresh
-        table = table.sort_values(list(KEYS)).reset_index(drop=True)
+        table = table.sort_values(list(ROW)).reset_index(drop=True)
         return Experiments(table, scores, self.revisions | newer.revisions)
 
 
@@ -99,17 +90,19 @@ def from_dvc() -> Experiments:
     when: dict[str, str] = {}
     with Repository() as repo:
         revisions = ["HEAD", *(sha for _, sha in repo.list_experiments())]
+        conf = CommittedConf(Revision(repo, "HEAD").yaml)
         for revision in sorted(revisions, key=lambda revision: repo.read_commit(revision).time):
             files = Revision(repo, revision)
             if revision == "HEAD" and not _reproduced(files):
                 continue
-            for row in _rows(files):
+            start = files if revision == "HEAD" else start_of(repo, revision)
+            for row in _rows(files, start.yaml, conf):
                 key = (row["dataset.name"], row["category"])
                 found[row["experiment"], row["category"]] = row
                 when[row["experiment"]] = revision
                 if (tested := files.table(f"metrics/{key[0]}/scores/{key[1]}.csv")) is not None:
                     scores.setdefault(key, {})[row["experiment"]] = tested
-    table = pd.DataFrame(list(found.values()), columns=list(COLUMNS))
+    table = pd.DataFrame(list(found.values()), columns=table_columns())
     return Experiments(table, {key: _wide(tables) for key, tables in scores.items()}, when)
 
 
@@ -128,19 +121,30 @@ def _reproduced(files: Revision) -> bool:
     return True
 
 
-def described(files: Revision) -> dict[str, Any] | None:
-    """The conditions of a revision by dotted key, and its name as `experiment`; None if it is none of ours."""
+def start_of(repo: Repository, revision: str) -> Revision:
+    """The commit that an experiment started from."""
+    return Revision(repo, repo.read_commit(revision).parents[0])
+
+
+def described(files: Revision, start: ReadYaml, conf: CommittedConf) -> dict[str, Any] | None:
+    """The conditions of a revision by dotted key, and its name as `experiment`; None if it is none of ours.
+
+    Args:
+        files: of the revision.
+        start: reads the commit that it started from.
+        conf: of all revisions, which are described in the order of their time.
+    """
     written = files.yaml("params.yaml") or {}
     if lookup(written, "model.name") is None:
         return None
     params = translate_params(written, _used_budget(files, written))
-    overrides = rename_overrides(changed_settings(written, files.yaml))
-    flat = {key: lookup(params, key) for key in CONDITIONS} | {"settings": overrides}
-    flat |= {key: default for key, default in DEFAULTS.items() if flat[key] is None}
-    defects = flat["supervision.defects"] or []
-    name = experiment_name(flat | {"supervision.defects": defects})
-    flat |= {f"practice.{key}": lookup(params, f"model.practice.{key}") for key in PRACTICE}
-    return {"experiment": name, **flat, "supervision.defects": "+".join(defects) or "all"}
+    read = conf.reader(start, written)
+    overrides = find_overrides(params, lambda path: None if (found := read(path)) is None else translate_params(found))
+    values = read_conditions(params, overrides)
+    cells = {key: as_cell(value) for key, value in values.items()}
+    declared = {f"practice.{key}": lookup(params, f"model.practice.{key}") for key in PRACTICE}
+    reader = lookup(params, READER) or ""
+    return {"experiment": experiment_name(values), **cells, READER: reader, **declared}
 
 
 def _used_budget(files: Revision, params: dict[str, Any]) -> str | None:
@@ -150,25 +154,31 @@ def _used_budget(files: Revision, params: dict[str, Any]) -> str | None:
     return next((one["budget"] for one in made if one is not None and "budget" in one), None)
 
 
-def _rows(files: Revision) -> Iterator[dict[str, Any]]:
+def _rows(files: Revision, start: ReadYaml, conf: CommittedConf) -> Iterator[dict[str, Any]]:
     """A row for each category of an experiment; none if it has no metrics or DVC has lost them."""
-    if (conditions := described(files)) is None:
+    if (description := described(files, start, conf)) is None:
         return
-    dataset = conditions["dataset.name"]
+    dataset = description["dataset.name"]
     audit = files.json(f"metrics/{dataset}/audit.json") or {}
     for category in files.yaml("params.yaml")["dataset"]["categories"]:
-        parts = [files.json(f"metrics/{dataset}/{part}{category}.json") for part in ("", "training/", "cost/")]
-        if any(part is None for part in parts):
+        quality = read_quality(files, dataset, category)
+        training, cost = (files.json(f"metrics/{dataset}/{part}/{category}.json") for part in ("training", "cost"))
+        if quality is None or training is None or cost is None:
             continue
-        quality, training, cost = rename_keys(parts[0]), parts[1], parts[2]
-        row = {**conditions, "category": category} | {metric: quality.get(metric) for metric in PLAIN}
-        for metric in WITH_INTERVALS:
-            row[metric] = quality.get(metric)
-            row[f"{metric}_low"], row[f"{metric}_high"] = quality["intervals"].get(metric, (None, None))
-        row |= {key: json.dumps(quality.get(key, {})) for key in AS_JSON}
-        row |= {key: cost.get(key) for key in COST} | {f"training.{key}": training.get(key) for key in TRAINING}
+        row = {**description, "category": category} | _measured(quality)
+        row |= {metric.column: cost.get(metric.key) for metric in metrics_at("cost")} | {"device": cost.get("device")}
+        row |= {metric.column: training.get(metric.key) for metric in metrics_at("training")}
+        row |= {f"training.{key}": training.get(key) for key in TRAINING}
         findings = audit.get(category, {}).get("findings", {})
         yield row | {f"audit.{key}": findings.get(key) for key in FINDINGS}
+
+
+def _measured(quality: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for metric in measured_metrics():
+        ends = quality["intervals"].get(metric.key, (None, None)) if metric.interval else ()
+        row |= dict(zip(metric_columns(metric), (quality.get(metric.key), *ends), strict=True))
+    return row | {key: json.dumps(quality.get(key, {})) for key in AS_JSON}
 
 
 def _wide(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -176,11 +186,3 @@ def _wide(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     images = pd.concat([table[SAMPLE] for table in tables.values()]).drop_duplicates("sample").set_index("sample")
     columns = {name: table.set_index("sample")["score"] for name, table in sorted(tables.items())}
     return images.join(pd.DataFrame(columns)).sort_index().reset_index()
-
-
-def lookup(params: dict[str, Any], key: str) -> Any:
-    """A value of dotted `key`; None where an older experiment has no such parameter."""
-    value: Any = params
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value

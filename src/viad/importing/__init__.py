@@ -1,1 +1,1 @@
-"""A folder or a CSV of anybody's images becomes a dataset."""
+"""Importing a user's folder or CSV of images as a dataset."""

@@ -1,4 +1,4 @@
-"""A contact sheet: some images of each kind, with the outlines of their masks, to see what was understood."""
+"""A contact sheet: some images of each kind, with the outlines of their masks, to check how the layout was read."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ def draw_contact_sheet(folder: Path, pictures: Sequence[Picture], path: Path) ->
     shown = dict(list(kinds.items())[:KINDS])
     figure = Figure(figsize=(EACH * 1.5, len(shown) * 1.85 + 0.5), layout="constrained", dpi=100)
     left = f"; {len(kinds) - KINDS} more kinds" if len(kinds) > KINDS else ""
-    figure.suptitle(f"What was understood: {len(pictures)} images{left}", fontsize=11)
+    figure.suptitle(f"{len(pictures)} images, as imported{left}", fontsize=11)
     for part, (name, members) in zip(figure.subfigures(len(shown), 1, squeeze=False)[:, 0], shown.items(), strict=True):
         part.suptitle(f"{name} ({len(members)})", fontsize=10, x=0.01, ha="left", weight="bold")
         axes = part.subplots(1, EACH, squeeze=False)[0]

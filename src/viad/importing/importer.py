@@ -1,4 +1,4 @@
-"""`viad import`: a dataset of anybody's own images, from a folder tree or a CSV."""
+"""`viad import`: a dataset of a user's images, from a folder tree or a CSV."""
 
 import csv
 import filecmp
@@ -17,7 +17,7 @@ from viad.artifacts.images import read_image, read_mask
 from viad.datasets.imported import TABLE
 from viad.errors import ConfigError, DataError
 from viad.importing.contact_sheet import draw_contact_sheet
-from viad.importing.layouts import Picture, read_table, understand
+from viad.importing.layouts import Picture, read_folder, read_table
 
 IMPORTED, CONF, CODE = Path("data/imported"), Path("conf/dataset"), "src/viad/datasets/imported.py"
 SPLIT = "half_reserve"  # of conf/dataset/split
@@ -27,41 +27,41 @@ HEAD = "# Imported by `viad import`; the images are versioned in {folder}.dvc.\n
 
 
 def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run: bool = False) -> str:
-    """Make the dataset `name` of a folder tree or a CSV, and say what was understood.
+    """Make the dataset `name` of a folder tree or a CSV, and describe how it was read.
 
     Writes data/imported/<name>/ (the files and their table) and its .dvc file, a contact sheet beside them, and
     conf/dataset/<name>.yaml, each whole or not at all; with `dry_run` only the contact sheet.
 
     Args:
         path: a folder, or a CSV whose paths are relative to its own folder.
-        name: of the dataset: small letters, digits and underscores.
+        name: of the dataset: lower-case letters, digits and underscores.
         normal: further names of folders with normal images.
-        dry_run: show what is understood, and stop.
+        dry_run: describe the images, and stop.
 
     Returns:
         a text for the user.
 
     Raises:
         ConfigError: the name cannot be used.
-        DataError: the layout is not understood, or files are missing, unreadable or contradict each other.
+        DataError: the layout is not recognised, or files are missing, unreadable or contradict each other.
     """
     _check_name(name)
     if not path.exists():
-        raise DataError(f"there is no {path}. Name a folder of images, or a CSV.")
+        raise DataError(f"{path} does not exist. Name a folder of images, or a CSV.")
     folder = path if path.is_dir() else path.parent
-    pictures, left_out = understand(path, normal) if path.is_dir() else (read_table(path), [])
+    pictures, left_out = read_folder(path, normal) if path.is_dir() else (read_table(path), [])
     sizes = _check_files(folder, pictures)
     out = IMPORTED / name
     sheet = out.with_name(f"{name}.jpg")
     draw_contact_sheet(folder, pictures, sheet)
-    told = _summary(pictures, sizes) + (f"\nLeft out: {', '.join(left_out)}" if left_out else "")
-    told += f"\nContact sheet: {sheet}\n"
+    text = _summary(pictures, sizes) + (f"\nIgnored: {', '.join(left_out)}" if left_out else "")
+    text += f"\nContact sheet: {sheet}\n"
     if dry_run:
-        return told + "Nothing was imported (--dry-run).\n"
+        return text + "Nothing was imported (--dry-run).\n"
     with replacing(out) as aside:
         _copy(folder, pictures, aside)
     _version(out, name, pictures)
-    return told + (
+    return text + (
         f"Dataset {name}: conf/dataset/{name}.yaml and {out}.dvc, staged for the next commit. Try it:\n"
         f"  dvc exp run -S dataset={name}\n"
     )
@@ -69,10 +69,10 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
 
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        raise ConfigError(f"--name {name}: use small letters, digits and underscores, a letter first.")
+        raise ConfigError(f"--name {name}: use lower-case letters, digits and underscores, beginning with a letter.")
     existing = CONF / f"{name}.yaml"
     if existing.is_file() and yaml.safe_load(existing.read_text(encoding="utf-8")).get("code") != CODE:
-        raise ConfigError(f"--name {name}: {existing} is a dataset of its own. Choose another name.")
+        raise ConfigError(f"--name {name}: {existing} is another dataset. Choose another name.")
 
 
 def _check_files(folder: Path, pictures: Sequence[Picture]) -> Counter[str]:
@@ -86,8 +86,8 @@ def _check_files(folder: Path, pictures: Sequence[Picture]) -> Counter[str]:
         mask = read_mask(folder / picture.mask)
         if mask.shape != pixels.shape[:2]:
             raise DataError(
-                f"{picture.mask}: the mask is {mask.shape[1]}x{mask.shape[0]} pixels, its image {picture.image} "
-                f"{pixels.shape[1]}x{pixels.shape[0]}. Replace the one that is wrong."
+                f"{picture.mask}: mask size {mask.shape[1]}x{mask.shape[0]} does not match image size "
+                f"{pixels.shape[1]}x{pixels.shape[0]} ({picture.image}). Resize the mask or remove it."
             )
         if not mask.any():
             raise DataError(f"{picture.mask} is empty, but {picture.image} is {picture.defect}. Correct one of them.")
@@ -102,7 +102,7 @@ def _copy(folder: Path, pictures: Sequence[Picture], out: Path) -> None:
                 target = out / _inside(file)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if target.exists() and not filecmp.cmp(folder / file, target, shallow=False):
-                    raise DataError(f"{folder / file}: another file of this name lies elsewhere. Rename one of them.")
+                    raise DataError(f"{folder / file}: another file has the same name. Rename one of them.")
                 shutil.copyfile(folder / file, target)
     with (out / TABLE).open("w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, COLUMNS, lineterminator="\n")
@@ -132,7 +132,7 @@ def _version(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
             conf = _write_yaml(name, pictures, repo.add_folder(folder))
             repo.stage_files([folder.with_name(f"{name}.dvc"), conf])
     except DvcError as error:
-        raise DataError(f"{folder}: DVC cannot add it ({error}).") from error
+        raise DataError(f"{folder}: DVC cannot add it ({error}). Correct the cause and import it again.") from error
 
 
 def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
@@ -167,7 +167,7 @@ def _spares_anomalies(pictures: Sequence[Picture]) -> bool:
 
 
 def _summary(pictures: Sequence[Picture], sizes: Counter[str]) -> str:
-    """What was understood, as a table a category."""
+    """The number of images by category, split and kind, in words."""
     lines = []
     for category in sorted({picture.category for picture in pictures}):
         own = [picture for picture in pictures if picture.category == category]

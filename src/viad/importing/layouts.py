@@ -1,4 +1,4 @@
-"""Guessing what a folder of somebody's images means: which are normal, which are masks, how they are split."""
+"""Reading the layout of a user's folder or CSV: normal images, masks, splits, categories."""
 
 import csv
 import re
@@ -23,9 +23,9 @@ MASK_WORDS = {
     "segmentation", "segmentations", "seg", "truth", "defect_mask",
 }  # fmt: skip
 PLAIN_WORDS = {"image", "images", "img", "imgs", "data", "anomalies", "defects", "pictures", "photos"}
-ANOMALOUS = "anomalous"  # the kind of a defect that nobody named
+ANOMALOUS = "anomalous"  # the defect type of an anomaly without a named one
 MASK_ENDING = re.compile(r"[ _.-]*(mask|gt|label|seg|annotation|truth)$", re.IGNORECASE)
-# What tables call their columns.
+# Accepted names of each column of a CSV.
 COLUMNS = {
     "image": ("image", "path", "file", "filename", "file_name", "image_path", "img"),
     "label": ("label", "class", "target", "is_anomaly", "anomalous", "anomaly", "defective"),
@@ -54,7 +54,7 @@ class Picture:
 
 @dataclass
 class _File:
-    """An image file, and what the folders around it say."""
+    """An image file, and the meaning of the folders around it."""
 
     path: PurePosixPath
     is_mask: bool = False
@@ -66,11 +66,11 @@ def _word(name: str) -> str:
     return re.sub(r"[ -]+", "_", name.lower())
 
 
-def understand(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture], list[str]]:
-    """The images of a folder tree in order, and those that are left out: outside of all folders that say something.
+def read_folder(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture], list[str]]:
+    """The images of a folder tree in order, and the ignored ones, outside of all recognised folders.
 
-    Folders named as a split, as normal or as masks say what lies in them; any other folder beside or below
-    them is a kind of defect. What is above the folder of the normal images names the category. Without such
+    Folders named as a split, as normal or as masks are recognised; any other folder beside or below
+    them is a defect type. The folder above that of the normal images names the category. Without such
     folders a mask that is not empty makes an image anomalous. Anomalies in a training folder are the reserve.
 
     Args:
@@ -78,7 +78,7 @@ def understand(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture],
         normal: further names of folders that hold normal images.
 
     Raises:
-        DataError: no image, or none that is known to be normal.
+        DataError: no image, or no normal image.
     """
     words = NORMAL_WORDS | {_word(name) for name in normal}
     paths = sorted(
@@ -88,7 +88,7 @@ def understand(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture],
         and not any(part.startswith((".", "__MACOSX")) for part in file.relative_to(folder).parts)
     )  # fmt: skip
     if not paths:
-        raise DataError(f"{folder}: there is no image ({', '.join(sorted(SUFFIXES))}).")
+        raise DataError(f"{folder}: no image found ({', '.join(sorted(SUFFIXES))}).")
     stems = {path.with_suffix("").as_posix().lower() for path in paths}
     files = [_placed(path, stems) for path in paths]
     there = set(paths)
@@ -105,8 +105,8 @@ def understand(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture],
     if not any(picture.label == 0 for picture in pictures):
         seen = sorted({kind for file in images for kind in file.kinds})
         raise DataError(
-            f"{folder}: nothing says which images are normal. Name their folder one of {', '.join(sorted(words))}, or "
-            f"say which it is by --normal (folders here: {', '.join(seen) or 'none'}), or describe the images in a CSV."
+            f"{folder}: no folder of normal images found. Name it one of {', '.join(sorted(words))}, or "
+            f"name it with --normal (folders here: {', '.join(seen) or 'none'}), or describe the images in a CSV."
         )
     return pictures, left_out
 
@@ -194,7 +194,7 @@ def _mask_of(file: _File, candidates: list[_File], root: tuple[str, ...], kinds:
     shared = [mask for mask in found if not (own := _kinds(mask, root)) or not kinds or own & wanted]
     if len(shared) > 1:
         raise DataError(
-            f"{file.path}: which mask is its own, {shared[0].path} or {shared[1].path}? Rename one, or use a CSV."
+            f"{file.path}: it has two masks, {shared[0].path} and {shared[1].path}. Rename one, or use a CSV."
         )
     return shared[0] if shared else None
 
@@ -206,23 +206,23 @@ def _kinds(file: _File, root: tuple[str, ...]) -> set[str]:
 def read_table(path: Path) -> list[Picture]:
     """The images of a CSV, their paths relative to its folder.
 
-    Columns are `image` and `label` (0, 1, a word for normal, or a kind of defect), and, where there is more to
-    say, `mask`, `defect`, `split`, `group`, `domain` and `category`; common other names are known.
+    Columns are `image` and `label` (0, 1, a word for normal, or a kind of defect), and, optionally
+    `mask`, `defect`, `split`, `group`, `domain` and `category`; other common names are accepted.
 
     Raises:
-        DataError: a column is missing, or a value cannot be understood.
+        DataError: a column is missing, or a value is invalid.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file, dialect=_dialect(path)))
     if not rows:
-        raise DataError(f"{path}: the table is empty.")
+        raise DataError(f"{path}: the table is empty. Add a row per image.")
     names = {_word(name): name for name in rows[0] if name}
     column = {
         key: names[next(n for n in known if n in names)] for key, known in COLUMNS.items() if set(known) & set(names)
     }
     for needed in ("image", "label"):
         if needed not in column:
-            raise DataError(f"{path}: there is no column '{needed}'; the table has {', '.join(rows[0])}.")
+            raise DataError(f"{path}: no column '{needed}', only {', '.join(rows[0])}.")
     return [
         _row(path, number, {k: (row[name] or "").strip() for k, name in column.items()})
         for number, row in enumerate(rows, 2)
@@ -242,7 +242,7 @@ def _row(path: Path, line: int, row: Mapping[str, str]) -> Picture:
     if split and _word(split) not in {*SPLIT_WORDS, "reserve"}:
         raise DataError(f"{path}, line {line}: the split '{split}' is not known. Use train, val, test or reserve.")
     if not said or not row["image"]:
-        raise DataError(f"{path}, line {line}: image or label is empty.")
+        raise DataError(f"{path}, line {line}: image or label is empty. Fill in both.")
     normal = said in NORMAL_WORDS or said == "false"
     named = "" if said in {"1", "true"} else row["label"]
     return Picture(

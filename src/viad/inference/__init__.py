@@ -1,1 +1,1 @@
-"""Scoring images, and what it costs."""
+"""Scoring images, and measuring its cost."""

@@ -1,8 +1,8 @@
-"""What a prediction costs: time and memory, with what is inside the clock said.
+"""The cost of a prediction: latency, memory, parameters.
 
 Latency is the time from a decoded image in memory (float32 in [0, 1]) to its score and its
-map at the image's resolution, at batch 1: normalisation, transfer to the device, upsampling
-and smoothing included, file reading and decoding not, after warm-up, device synchronised.
+map at the image's resolution, at batch 1: including normalisation, transfer to the device, upsampling
+and smoothing, without reading and decoding files; after warm-up, with the device synchronised.
 """
 
 import resource

@@ -27,8 +27,8 @@ def score(
         scores, maps = score_batch(model, batch.image, device)
         if not (np.isfinite(scores).all() and np.isfinite(maps).all()):
             raise DataError(
-                f"the model gives scores that are not finite, first among {batch.image_path[0]} and on. "
-                "Train again with a lower learning rate, or report the model."
+                f"the scores of the batch from {batch.image_path[0]} on are not finite. "
+                "Train again with a lower learning rate, or report a bug in the model."
             )
         if stored is None:
             stored = open_memmap(maps_file, mode="w+", dtype=np.float32, shape=(len(rows), *maps.shape[1:]))
@@ -40,7 +40,7 @@ def score(
 
 
 def map_recipe(model: AnomalibModule) -> tuple[str, float]:
-    """How the model's class says its maps are brought to the image; full-resolution maps need nothing."""
+    """The interpolation and smoothing with which a model's maps are resized to the image."""
     return getattr(model, "MAP_INTERPOLATION", "bilinear"), getattr(model, "MAP_SIGMA", 0.0)
 
 

@@ -3,48 +3,46 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from viad.metrics import image
+from viad.metrics.catalogue import metrics_at
 from viad.metrics.image import Labels, Scores
 
 CONFIDENCE = 0.95
+Function = Callable[[Scores, Labels], float | None]
 
 
-def intervals(
+def bootstrap_intervals(
     scores: Scores, labels: Labels, resamples: int, rng: np.random.Generator
 ) -> dict[str, tuple[float, float]]:
-    """95 % intervals of image_auroc, pg2 and pb2; empty without both classes.
+    """95 % intervals of those image-level metrics that the catalogue gives one; empty without both classes.
 
-    Images are drawn with replacement within each class, so every resample has as many
+    Images are sampled with replacement within each class, so every resample has as many
     normals and anomalies as the test set.
     """
     normal, anomalous = scores[labels == 0].astype(np.float64), scores[labels == 1].astype(np.float64)
     if len(normal) == 0 or len(anomalous) == 0:
         return {}
-    draws = {"image_auroc": _auroc, "pg2": _pg2, "pb2": _pb2}
-    values = {name: np.empty(resamples) for name in draws}
+    functions = {metric.key: _function(metric.key) for metric in metrics_at("image") if metric.interval}
+    values = {key: np.empty(resamples) for key in functions}
+    sorted_labels = np.repeat([0, 1], [len(normal), len(anomalous)])
     for i in range(resamples):
-        one = rng.choice(normal, len(normal)), rng.choice(anomalous, len(anomalous))
-        for name, metric in draws.items():
-            values[name][i] = metric(*one)
+        resample = np.concatenate([rng.choice(normal, len(normal)), rng.choice(anomalous, len(anomalous))])
+        for key, function in functions.items():
+            values[key][i] = function(resample, sorted_labels)
     tail = (1 - CONFIDENCE) / 2
-    return {name: tuple(np.quantile(v, [tail, 1 - tail]).tolist()) for name, v in values.items()}
+    return {key: tuple(np.quantile(of_one, [tail, 1 - tail]).tolist()) for key, of_one in values.items()}
 
 
-Draw = NDArray[np.float64]
-Metric = Callable[[Draw, Draw], float]
-
-
-def _auroc(normal: Draw, anomalous: Draw) -> float:
+def rank_auroc(scores: Scores, labels: Labels) -> float:
     """Mann-Whitney's U over its largest value: the same number as scikit-learn's, 20 times faster."""
-    ranks = rankdata(np.concatenate([normal, anomalous]))[len(normal) :]
-    return float((ranks.sum() - len(anomalous) * (len(anomalous) + 1) / 2) / (len(normal) * len(anomalous)))
+    anomalous = labels == 1
+    count = int(anomalous.sum())
+    ranks = rankdata(scores)[anomalous]
+    return float((ranks.sum() - count * (count + 1) / 2) / ((len(labels) - count) * count))
 
 
-def _pg2(normal: Draw, anomalous: Draw) -> float:
-    return float((normal < np.quantile(anomalous, 0.02)).mean())
-
-
-def _pb2(normal: Draw, anomalous: Draw) -> float:
-    return float((anomalous > np.quantile(normal, 0.98)).mean())
+def _function(key: str) -> Function:
+    function: Function = rank_auroc if key == "image_auroc" else getattr(image, key)
+    return function

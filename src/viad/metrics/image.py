@@ -1,7 +1,7 @@
 """Image-level metrics of scores (N,) and labels (N,), 0 normal and 1 anomalous.
 
-Rank metrics are scikit-learn's. PGn and PBn are those of Baitieva et al. (CVPRW 2025),
-as anomalib computes them.
+The catalogue names those that are measured. Rank metrics are scikit-learn's. PGn and PBn
+are those of Baitieva et al. (CVPRW 2025), as anomalib computes them.
 """
 
 import numpy as np
@@ -12,19 +12,19 @@ Scores = NDArray[np.floating]
 Labels = NDArray[np.integer]
 
 
-def auroc(scores: Scores, labels: Labels) -> float | None:
+def image_auroc(scores: Scores, labels: Labels) -> float | None:
     """Area under the ROC curve; None without both classes."""
-    return float(roc_auc_score(labels, scores)) if _both(labels) else None
+    return float(roc_auc_score(labels, scores)) if _has_two_classes(labels) else None
 
 
-def aupr(scores: Scores, labels: Labels) -> float | None:
+def image_aupr(scores: Scores, labels: Labels) -> float | None:
     """Average precision, anomalous positive; None without both classes."""
-    return float(average_precision_score(labels, scores)) if _both(labels) else None
+    return float(average_precision_score(labels, scores)) if _has_two_classes(labels) else None
 
 
-def f1_max(scores: Scores, labels: Labels) -> float | None:
+def image_f1max(scores: Scores, labels: Labels) -> float | None:
     """The F1 score at the best threshold for these very labels: an oracle. None without both classes."""
-    if not _both(labels):
+    if not _has_two_classes(labels):
         return None
     precision, recall, _ = precision_recall_curve(labels, scores)
     return float((2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)).max())
@@ -36,7 +36,7 @@ def pg(scores: Scores, labels: Labels, false_negative_rate: float) -> float | No
     An operator need not look at these images again, at the price of missing n % of the
     anomalies. None without both classes.
     """
-    if not _both(labels):
+    if not _has_two_classes(labels):
         return None
     threshold = _quantile(scores[labels == 1], false_negative_rate)
     return float((scores[labels == 0] < threshold).mean())
@@ -48,36 +48,43 @@ def pb(scores: Scores, labels: Labels, false_positive_rate: float) -> float | No
     These images can be rejected unseen, at the price of rejecting n % of the normals.
     None without both classes.
     """
-    if not _both(labels):
+    if not _has_two_classes(labels):
         return None
     threshold = _quantile(scores[labels == 0], 1 - false_positive_rate)
     return float((scores[labels == 1] > threshold).mean())
 
 
-def image_metrics(scores: Scores, labels: Labels) -> dict[str, float | None]:
-    """All image-level metrics by name."""
-    return {
-        "image_auroc": auroc(scores, labels),
-        "image_aupr": aupr(scores, labels),
-        "image_f1max": f1_max(scores, labels),
-        "pg2": pg(scores, labels, 0.02),
-        "pb2": pb(scores, labels, 0.02),
-        "pg5": pg(scores, labels, 0.05),
-        "pb5": pb(scores, labels, 0.05),
-    }
+def pg2(scores: Scores, labels: Labels) -> float | None:
+    """PG2: PGn at 2 % missed."""
+    return pg(scores, labels, 0.02)
 
 
-def auroc_by_defect(scores: Scores, labels: Labels, defects: NDArray[np.str_]) -> dict[str, float]:
+def pb2(scores: Scores, labels: Labels) -> float | None:
+    """PB2: PBn at 2 % rejected."""
+    return pb(scores, labels, 0.02)
+
+
+def pg5(scores: Scores, labels: Labels) -> float | None:
+    """PG5: PGn at 5 % missed."""
+    return pg(scores, labels, 0.05)
+
+
+def pb5(scores: Scores, labels: Labels) -> float | None:
+    """PB5: PBn at 5 % rejected."""
+    return pb(scores, labels, 0.05)
+
+
+def image_auroc_by_defect(scores: Scores, labels: Labels, defects: NDArray[np.str_]) -> dict[str, float]:
     """AUROC of each defect type against all normals; types by name, sorted."""
     result = {}
     for defect in sorted(set(defects[labels == 1])):
         chosen = (labels == 0) | (defects == defect)
-        if (value := auroc(scores[chosen], labels[chosen])) is not None:
+        if (value := image_auroc(scores[chosen], labels[chosen])) is not None:
             result[str(defect)] = value
     return result
 
 
-def _both(labels: Labels) -> bool:
+def _has_two_classes(labels: Labels) -> bool:
     return bool((labels == 0).any() and (labels == 1).any())
 
 

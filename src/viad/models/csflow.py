@@ -64,11 +64,13 @@ class Csflow(AnomalibCsflow):
     ) -> None:  # fmt: skip
         super(AnomalibCsflow, self).__init__(**options)  # anomalib's own downloads its backbone
         if len(layers) != 1:
-            raise ConfigError(f"model csflow takes one layer, not {len(layers)}: give one stride in its yaml.")
+            raise ConfigError(f"model csflow needs one layer, not {len(layers)}. Set one stride in its yaml.")
         extractor = ThreeScales(backbone, list(layers), pre_trained=pre_trained)
         multiple = getattr(extractor, "patch_size", 0) << (SCALES - 1)  # only transformers have patches
         if multiple and any(side % multiple for side in self.input_size):
-            raise ConfigError(f"model csflow sees images at a quarter of image_size too: set a multiple of {multiple}.")
+            raise ConfigError(
+                f"model csflow also uses images at a quarter of image_size. Set image_size to a multiple of {multiple}."
+            )
         if drop_last_stage:
             extractor.drop_last_stage()
         self.model = CsflowModel(extractor.eval(), cross_conv_hidden_channels, n_coupling_blocks)

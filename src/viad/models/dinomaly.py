@@ -106,7 +106,7 @@ def _layout(backbone: str) -> tuple[int, int]:
         network = timm.create_model(backbone, pretrained=False)
     if not all(hasattr(network, part) for part in ("patch_embed", "blocks", "num_prefix_tokens")):
         raise ConfigError(
-            f"model dinomaly needs a vision transformer, and backbone {backbone} is none. "
+            f"model dinomaly needs a vision transformer, but backbone {backbone} is not one. "
             "Use -S backbone=dinov2_small or dinov2_base, and an image_size that is a multiple of 14."
         )
     return len(network.blocks), network.blocks[0].attn.num_heads
@@ -134,7 +134,7 @@ class _Model(nn.Module):
     def __init__(self, extractor: _Groups, heads: int, decoder_depth: int, dropout: float) -> None:
         super().__init__()
         if decoder_depth < 2:
-            raise ConfigError(f"model dinomaly: decoder_depth {decoder_depth} is below 2, one block a group.")
+            raise ConfigError(f"model dinomaly: decoder_depth {decoder_depth} is below 2, one block per group.")
         self.feature_extractor = extractor
         self.patch, self.prefix = extractor.patch_size, extractor.num_prefix_tokens
         width = extractor.out_dims[0]

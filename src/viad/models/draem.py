@@ -46,7 +46,7 @@ class Draem(AnomalibDraem):
     """DRAEM with textures of one's own.
 
     Args:
-        textures: a folder of textures, or None for the drawn ones (see `viad.models.components.textures`).
+        textures: a folder of textures, or None for synthetic ones (see `viad.models.components.textures`).
         resolution: pixels, both sides; a multiple of 32.
         reconstruction_width: channels of the first U-Net's first block.
         discrimination_width: channels of the second U-Net's first block.
@@ -69,7 +69,9 @@ class Draem(AnomalibDraem):
     ) -> None:  # fmt: skip
         super(AnomalibDraem, self).__init__(**options)  # anomalib's own constructor downloads DTD
         if resolution % COARSEST:
-            raise ConfigError(f"model draem: resolution {resolution} is not a multiple of {COARSEST}.")
+            raise ConfigError(
+                f"model draem: resolution {resolution} is not a multiple of {COARSEST}. Correct its yaml."
+            )
         self.model = _Model(resolution, reconstruction_width, discrimination_width)
         self.loss = DraemLoss()
         self.loss.focal_loss = _FocalLoss()

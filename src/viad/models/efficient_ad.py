@@ -65,14 +65,14 @@ class EfficientAd(AnomalibEfficientAd):
     Args:
         teacher: file (see `teacher_weights`) or random.
         model_size: small or medium.
-        penalty_images: a folder of natural images, or None for drawn textures.
+        penalty_images: a folder of natural images, or None for synthetic textures.
         resolution: pixels, both sides; a multiple of 64.
         learning_rate: of Adam, at the start.
         options: as for anomalib's modules.
 
     Raises:
         ConfigError: an unknown teacher or size, or a resolution that the decoder has no sizes for.
-        WeightsError: the teacher's file is not there or holds something else.
+        WeightsError: the teacher's file does not exist or holds other data.
     """
 
     NORMALIZE = False
@@ -86,7 +86,9 @@ class EfficientAd(AnomalibEfficientAd):
         one_of("model.teacher", teacher, TEACHERS)
         one_of("model.model_size", model_size, tuple(size.value for size in EfficientAdModelSize))
         if resolution % STEP_OF_SIZES or resolution <= 0:
-            raise ConfigError(f"model efficient_ad: resolution {resolution} is not a multiple of {STEP_OF_SIZES}.")
+            raise ConfigError(
+                f"model efficient_ad: resolution {resolution} is not a multiple of {STEP_OF_SIZES}. Correct its yaml."
+            )
         super().__init__(model_size=model_size, lr=learning_rate, **options)
         self.model = _Model(EfficientAdModelSize(model_size), resolution, NARROW if teacher == "random" else 1)
         self.model.set_teacher(teacher_weights(model_size) if teacher == "file" else None)
@@ -181,7 +183,7 @@ def held_out(count: int) -> list[int]:
         ConfigError: fewer than two images leave none to train on.
     """
     if count < 2:
-        raise ConfigError("model efficient_ad holds a tenth of the training images out and needs two at least.")
+        raise ConfigError("model efficient_ad holds out a tenth of the training images. Use at least two images.")
     aside = max(1, round(HELD_OUT * count))
     return sorted(generator(0, "efficient_ad", count).permutation(count)[:aside].tolist())
 
@@ -201,7 +203,7 @@ def teacher_weights(size: str) -> dict[str, Tensor]:
         f"model efficient_ad: its teacher's weights are not on this machine. Either put the file "
         f"pretrained_teacher_{size}.pth of anomalib's release efficientad_pretrained_weights "
         "(https://github.com/open-edge-platform/anomalib/releases, efficientad_pretrained_weights.zip) "
-        f"at {place}, or select a model that needs none: -S model=patchcore."
+        f"at {place}, or select a model without a teacher: -S model=patchcore."
     )
 
 
@@ -242,7 +244,9 @@ class _Model(EfficientAdModel):
             try:
                 self.teacher.load_state_dict(weights)
             except RuntimeError as error:
-                raise WeightsError(f"the file of the teacher's weights holds something else ({error}).") from error
+                raise WeightsError(
+                    f"the file of the teacher's weights holds other data ({error}). Replace it."
+                ) from error
         freeze(self.teacher)
 
     def set_channels(self, mean: Tensor, deviation: Tensor) -> None:

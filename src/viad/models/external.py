@@ -29,7 +29,7 @@ LISTED = 10  # names that an error spells out
 
 
 class External(AnomalibModule):
-    """Stands where a model would: it has nothing to train, and its predictions lie in a folder.
+    """Takes the place of a model: it has nothing to train, and its predictions are in a folder.
 
     Args:
         path: the folder.
@@ -47,7 +47,7 @@ class External(AnomalibModule):
 
     @property
     def learning_type(self) -> LearningType:
-        """Not known here; anomalib wants one."""
+        """Unknown; anomalib requires one."""
         return LearningType.ONE_CLASS
 
     def predictions(self, category: str, rows: pd.DataFrame, recipe: Recipe, maps_file: Path) -> np.ndarray:
@@ -67,7 +67,9 @@ class External(AnomalibModule):
         files = [_map_file(folder / "maps", sample) for sample in rows["sample"]]
         missing = [sample for sample, file in zip(rows["sample"], files, strict=True) if file is None]
         if missing:
-            raise DataError(f"{folder / 'maps'}: {len(missing)} images have no map: {_listed(missing)}.")
+            raise DataError(
+                f"{folder / 'maps'}: {len(missing)} images have no map: {_listed(missing)}. Add their maps."
+            )
         sizes = {read_map(file).shape for file in files if file}
         size = sizes.pop() if len(sizes) == 1 else (recipe.height, recipe.width)
         stored = open_memmap(maps_file, mode="w+", dtype=np.float32, shape=(len(rows), *size))
@@ -86,14 +88,16 @@ def read_map(path: Path) -> Maps:
     try:
         values = np.load(path) if path.suffix == ".npy" else np.asarray(Image.open(path))
     except (OSError, ValueError, EOFError, UnidentifiedImageError) as error:
-        raise DataError(f"{path} is not a readable map ({error}).") from error
+        raise DataError(f"{path} is not a readable map ({error}). Replace it.") from error
     values = values.squeeze()
     if values.ndim != 2 or values.dtype.kind not in "fiub":
-        raise DataError(f"{path}: a map is one channel (h, w), this one is {values.shape} of {values.dtype}.")
+        raise DataError(
+            f"{path}: a map must be one channel (h, w) of numbers, but this is {values.shape} of {values.dtype}."
+        )
     whole = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(values.dtype, 1)
     result = (values / whole).astype(np.float32)
     if not np.isfinite(result).all():
-        raise DataError(f"{path} holds values that are not finite.")
+        raise DataError(f"{path} holds values that are not finite. Correct them.")
     return result
 
 
@@ -104,13 +108,14 @@ def _scores(path: Path, rows: pd.DataFrame) -> np.ndarray:
         values = pd.to_numeric(table["score"]).astype(np.float32)
     except (OSError, ValueError, KeyError, StopIteration) as error:
         raise DataError(
-            f"{path}: no readable scores ({error!r}). It needs a column `sample` or `image` and a column `score`."
+            f"{path}: cannot read the scores ({error!r}). The file needs a column `sample` or `image`, and a "
+            "column `score`."
         ) from error
     problems = list(_problems(table[key], rows[key]))
     if not np.isfinite(values).all():
         problems.append(f"scores are not finite: {_listed(table[key][~np.isfinite(values)].tolist())}")
     if problems:
-        raise DataError(f"{path}: {'; '.join(problems)}. Its rows have to be those of validation and test.")
+        raise DataError(f"{path}: {'; '.join(problems)}. List exactly the validation and test images.")
     return np.asarray(values.set_axis(table[key]).loc[rows[key]], dtype=np.float32)
 
 

@@ -64,14 +64,14 @@ class Glass(AnomalibGlass):
         backbone: a timm name.
         layers: feature layers, the finest first.
         pre_trained: load the backbone's weights.
-        textures: a folder of textures, or None for the drawn ones (see `viad.models.components.textures`).
+        textures: a folder of textures, or None for synthetic ones (see `viad.models.components.textures`).
         dimensions: D, values of a patch, and of each layer's share before the layers are joined.
         hidden: width of the discriminator.
         noise: standard deviation of the noise on adapted features.
         standardize: scale features to zero mean and unit variance over the training images.
         ascent_steps: of gradient ascent.
         hypersphere: keep anomalies away from a centre, not from their own normal feature.
-        patches_per_step: patches drawn from each batch at most; None takes all.
+        patches_per_step: patches sampled from each batch at most; None takes all.
         learning_rate: of the adaptor; the discriminator has twice as much.
         options: as for anomalib's modules.
     """

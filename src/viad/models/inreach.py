@@ -105,7 +105,7 @@ class InReaCh(PatchBankModule):
         self.model.channels.clear()
         if len(bank) == 0:
             raise DataError(
-                f"no patch recurs in more than {self.min_span} training images. Give more images, or lower "
+                f"no patch recurs in more than {self.min_span} training images. Use more images, or lower "
                 "model.small.args.min_span."
             )
         if self.max_patches is not None and len(bank) > self.max_patches:

@@ -81,7 +81,7 @@ class MMR(AnomalibModule):
         if self.input_size and any(side % patch for side in self.input_size):
             near = self.input_size[0] // patch * patch
             raise ConfigError(
-                f"{student} takes multiples of {patch}: set image_size={near or patch} or {near + patch}."
+                f"{student} needs a multiple of {patch}: set image_size={near or patch} or {near + patch}."
             )
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.augmentation = _augmentation(self.input_size) if augment else None
@@ -217,7 +217,10 @@ def doublings(patch: int, stride: int) -> int:
     for count in range(3):
         if patch == stride * 2**count:
             return count
-    raise ConfigError(f"mmr: teacher layers of stride {patch}, {patch // 2} and {patch // 4} only, not {stride}.")
+    raise ConfigError(
+        f"model mmr: teacher layers must have stride {patch}, {patch // 2} or {patch // 4}, not {stride}. "
+        "Correct its yaml."
+    )
 
 
 def decoder_branch(width: int, channels: int, doublings: int) -> nn.Sequential:

@@ -28,7 +28,7 @@ class Padim(AnomalibPadim):
     Args:
         backbone: a timm name.
         layers: feature layers, the finest first.
-        n_features: channels kept, drawn at random (from the seeded global generator).
+        n_features: channels kept, sampled at random (by the seeded global generator).
         options: as for anomalib's module.
     """
 

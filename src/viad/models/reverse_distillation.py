@@ -83,7 +83,9 @@ class ReverseDistillationModel(nn.Module):
     def __init__(self, backbone: str, layers: Sequence[str], *, pre_trained: bool) -> None:
         super().__init__()
         if len(layers) != len(WIDTHS):
-            raise ConfigError(f"reverse distillation takes three layers, not {len(layers)}: correct its strides.")
+            raise ConfigError(
+                f"model reverse_distillation needs three layers, not {len(layers)}. Correct the strides in its yaml."
+            )
         self.feature_extractor = TimmFeatureExtractor(backbone, list(layers), pre_trained=pre_trained).eval()
         self.feature_extractor.requires_grad_(requires_grad=False)
         channels = list(self.feature_extractor.out_dims)

@@ -42,7 +42,7 @@ class SimpleNet(AnomalibModule):
         hidden: width of the discriminator.
         noise: standard deviation of the noise on adapted features.
         standardize: scale features to zero mean and unit variance over the training images.
-        patches_per_step: patches drawn from each batch at most; None takes all.
+        patches_per_step: patches sampled from each batch at most; None takes all.
         adaptor_learning_rate: of Adam, for the adaptor.
         discriminator_learning_rate: of Adam, for the discriminator.
         options: as for anomalib's modules.

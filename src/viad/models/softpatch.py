@@ -129,8 +129,8 @@ def outlier_factors(patches: Tensor, neighbors: int) -> np.ndarray:
     """
     if len(patches) <= neighbors:
         raise DataError(
-            f"{len(patches)} training images, and local outlier factors of {neighbors} neighbours want more. "
-            "Give more images or lower model.small.args.neighbors."
+            f"{len(patches)} training images are too few for local outlier factors with {neighbors} neighbours. "
+            "Use more images or lower model.small.args.neighbors."
         )
     found = np.empty(patches.shape[:2])
     for position in range(patches.shape[1]):

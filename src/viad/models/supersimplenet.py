@@ -11,7 +11,7 @@ in about half of the copies; inference has no noise. What differs from anomalib'
 - `upscale` 1 leaves out the paper's doubling of the finest layer's grid, at about a fifth of the cost.
 - With `balance` the model is supervised: so many images of each batch are labelled anomalies. Those with a
   mask train both heads. Those without one, or whose mask vanishes at the features' resolution, train the classification
-  head only (the journal's weak supervision; anomalib raises). Masks of images told normal are not looked at.
+  head only (the journal's weak supervision; anomalib raises). Masks of images labelled normal are ignored.
   The paper's flips are left out, so that features are computed once.
 """
 
@@ -114,11 +114,11 @@ class Supersimplenet(AnomalibSupersimplenet):
         return batch.update(**self.model(batch.image)._asdict())
 
     def noisy_loss(self, images: Tensor, labels: Tensor, masks: Tensor | None) -> Tensor:
-        """Focal loss and truncated L1 loss of the maps whose truth is known, plus focal loss of the scores.
+        """Focal loss and truncated L1 loss of the maps with a known truth, plus focal loss of the scores.
 
         Args:
             images: (B, C, H, W), normalised.
-            labels: (B,), 1 for images told anomalous.
+            labels: (B,), 1 for images labelled anomalous.
             masks: (B, H, W) bool, all False where there is none; None if no image has one.
         """
         features = self.model.features(images)

@@ -1,1 +1,1 @@
-"""What a person looks at: curves as tables for DVC's plots, and heat maps as pictures."""
+"""Figures: curves as tables for DVC's plots, and heat maps as pictures."""

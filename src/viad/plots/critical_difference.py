@@ -1,4 +1,4 @@
-"""The critical-difference diagram (Demsar, JMLR 2006): mean ranks on a line, bars join what does not differ."""
+"""The critical-difference diagram (Demsar, JMLR 2006): mean ranks, and bars over ranks that do not differ."""
 
 from io import StringIO
 

@@ -1,4 +1,4 @@
-"""What a process does before its work, so that it starts and computes quickly. It changes no result."""
+"""Settings of a process that make it start and compute faster. They change no result."""
 
 import ctypes
 import gc

@@ -8,28 +8,24 @@ from typing import Any
 import pandas as pd
 
 from viad.artifacts.dvc_adapter import Repository
-from viad.comparison.conditions import AXES, PLAIN
+from viad.comparison.caveats import CAVEATS
+from viad.comparison.conditions import AXES, BASELINE
 from viad.comparison.curves import curves
-from viad.comparison.practice import MARKS
+from viad.comparison.tables import COSTLY
 from viad.comparison.writing import compare, readable, shown, where
 from viad.documentation.published import published_rows
-from viad.experiments.tables import Experiments
+from viad.experiments.tables import Experiments, metric_columns
+from viad.metrics.catalogue import metrics_shown
 from viad.plots.critical_difference import critical_difference_diagram
 from viad.report.cards import dataset_cards, model_cards
 from viad.report.pictures import chosen, galleries
 from viad.studies.plans import attempted, datasets, plan, read_question, read_shows, read_study, states, study_names
 
 ANSWERS = 8  # that the page begins with
-COLUMNS = {  # of the page's table of experiments: column of the table of results
+SETTINGS = {  # of the page's table of experiments: column of the table of results
     "experiment": "experiment", "category": "category", "dataset": "dataset.name", "model": "model.name",
     "learning_type": "training.learning_type", "backbone": "backbone.name", "preset": "preset",
-    "image_size": "image_size", "condition": "condition", "seed": "seed",
-    "auroc": "image_auroc", "auroc_low": "image_auroc_low",
-    "auroc_high": "image_auroc_high", "pg2": "pg2", "pg2_low": "pg2_low", "pg2_high": "pg2_high", "pb2": "pb2",
-    "pb2_low": "pb2_low", "pb2_high": "pb2_high", "pixel_auroc": "pixel_auroc", "aupro": "aupro_30",
-    "false_positive_rate": "false_positive_rate", "false_negative_rate": "false_negative_rate",
-    "latency_ms": "latency_p50_ms",
-    "train_seconds": "training.train_seconds", "memory_mb": "peak_memory_megabytes", "marks": "marks",
+    "image_size": "image_size", "condition": "condition", "seed": "seed", "caveats": "caveats",
 }  # fmt: skip
 
 
@@ -49,8 +45,9 @@ def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> 
             {"question": row["question"], "words": row["words"], "experiments": list(row["experiments"])}
             for row in tables["recommendations"].head(ANSWERS).to_dict("records")
         ],
+        "columns": describe_metrics(),
         "experiments": _experiments(table),
-        "marks": {name: asdict(mark) for name, mark in MARKS.items()},
+        "caveats": {name: asdict(caveat) for name, caveat in CAVEATS.items()},
         "models": {"metric": "AUROC", **_table(readable("means", tables["means"]))},
         "ranks": _ranks(tables["ranks"]),
         "pareto": _pareto(tables["pareto"]),
@@ -62,6 +59,17 @@ def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> 
     }
 
 
+def describe_metrics() -> list[dict[str, Any]]:
+    """The metrics of the page's table of experiments: key, heading, explanation, and how to show and sort them."""
+    return [
+        {
+            "field": metric.key, "title": metric.label, "hint": metric.explanation, "level": metric.level,
+            "better": metric.better, "digits": metric.digits, "interval": metric.interval,
+        }
+        for metric in metrics_shown("page")
+    ]  # fmt: skip
+
+
 def _commit() -> dict[str, str]:
     """The last commit and its day: the page is the same for the same commit and experiments."""
     with Repository() as repo:
@@ -70,12 +78,14 @@ def _commit() -> dict[str, str]:
 
 
 def _experiments(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = table[list(COLUMNS.values())].set_axis(list(COLUMNS), axis=1)
+    names = {column: column.removeprefix("training.") for m in metrics_shown("page") for column in metric_columns(m)}
+    names |= {column: name for name, column in SETTINGS.items()}
+    rows = table[list(names)].rename(columns=names)
     rows = rows.assign(
         learning_type=rows["learning_type"].astype(str).str.replace("_", "-"),
         image_size=pd.to_numeric(rows["image_size"]),
         condition=[
-            condition if labels == "0" else f"{condition}, {labels} labels".removeprefix("plain, ")
+            condition if labels == "0" else f"{condition}, {labels} labels".removeprefix(f"{BASELINE}, ")
             for condition, labels in zip(table["condition"], table["labels"], strict=True)
         ],
     )
@@ -90,7 +100,7 @@ def _table(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _ranks(ranks: pd.DataFrame) -> dict[str, Any]:
     if ranks.empty:
-        none = "Ranks need three detectors on two test sets under the plain condition."
+        none = "Ranks need three detectors on two test sets under the baseline."
         return {"blocks": 0, "p": None, "critical_difference": None, "models": [], "words": none, "figure": None}
     first = ranks.iloc[0]
     sets = str(first["test_sets"]).split(", ")
@@ -108,24 +118,23 @@ def _ranks(ranks: pd.DataFrame) -> dict[str, Any]:
 
 
 def _pareto(fronts: pd.DataFrame) -> list[dict[str, Any]]:
-    names = {"detector": "model", "image_auroc": "auroc", "latency_p50_ms": "latency_ms",
-             "peak_memory_megabytes": "memory_mb", "front": "front"}  # fmt: skip
+    names = ["detector", "image_auroc", *COSTLY, "front"]
     titles = [where(row) for row in fronts.to_dict("records")]
     return [
-        {"title": title, "points": group[list(names)].rename(columns=names).to_dict("records")}
+        {"title": title, "points": group[names].rename(columns={"detector": "model"}).to_dict("records")}
         for title, group in fronts.groupby(pd.Series(titles, index=fronts.index, dtype=object), sort=False)
         if len(group) > 1
     ]
 
 
 def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = differences[differences["condition"] == PLAIN]
+    rows = differences[differences["condition"] == BASELINE]
     return [
         {
             "title": f"{row['better']} − {row['worse']} on {where(row)}", "a": row["better"], "b": row["worse"],
             "category": row["categories"], "difference": row["difference"], "low": row["low"], "high": row["high"],
         }
-        for row in plain.to_dict("records")
+        for row in rows.to_dict("records")
     ]  # fmt: skip
 
 

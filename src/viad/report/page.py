@@ -18,8 +18,9 @@ STATIC = Path(__file__).parent / "static"
 KEYS = (
     "made",
     "answers",
+    "columns",
     "experiments",
-    "marks",
+    "caveats",
     "models",
     "ranks",
     "pareto",

@@ -11,7 +11,7 @@ import pandas as pd
 from viad.artifacts.anomaly_maps import StoredMaps
 from viad.artifacts.dvc_adapter import Repository
 from viad.artifacts.images import read_image, read_mask
-from viad.comparison.conditions import PLAIN
+from viad.comparison.conditions import BASELINE
 from viad.experiments.revisions import Revision
 from viad.experiments.tables import Experiments
 from viad.report.gallery import gallery
@@ -20,8 +20,8 @@ MOST = 6  # galleries of a report: each has some two dozen pictures
 
 
 def chosen(table: pd.DataFrame, experiments: Experiments) -> list[str]:
-    """Experiments to show where nobody named any: the best of each dataset under the plain condition."""
-    there = table[table["experiment"].isin(experiments.revisions) & (table["condition"] == PLAIN)]
+    """Experiments to show where nobody named any: the best of each dataset under the baseline."""
+    there = table[table["experiment"].isin(experiments.revisions) & (table["condition"] == BASELINE)]
     order = there.groupby(["dataset.name", "experiment"])["image_auroc"].mean().reset_index()
     best = order.sort_values("image_auroc", ascending=False).drop_duplicates("dataset.name")
     return sorted(best["experiment"])[:MOST]

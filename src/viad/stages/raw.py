@@ -4,7 +4,7 @@ from pathlib import Path
 
 from viad import datasets
 from viad.artifacts.atomic import replacing
-from viad.audit.report import in_words, report
+from viad.audit.report import audit_dataset, describe_findings
 from viad.config.params import read_params
 from viad.datasets import archives
 from viad.errors import DataError
@@ -38,4 +38,4 @@ def main() -> None:
         category: datasets.read_rows(code, raw, category, params["dataset.options"])
         for category in params["dataset.categories"]
     }
-    print(in_words(name, report(name, by_category)))
+    print(describe_findings(name, audit_dataset(name, by_category)))

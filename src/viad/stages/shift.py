@@ -13,10 +13,11 @@ from viad.artifacts.samples import read_samples, write_samples
 from viad.config.numbers import check_whole_number
 from viad.config.params import read_params
 from viad.errors import DataError
-from viad.protocol.shifts import Shift, shift_for
+from viad.protocol.shift_registry import Shift
+from viad.protocol.shifts import shift_for
 from viad.seeds import generator
 
-DRAWS = 50
+TRIES = 50
 
 
 def main(category: str) -> None:
@@ -33,7 +34,7 @@ def main(category: str) -> None:
         if shift is not None:
             sources = test.to_dict("records")
             test["image"] = [f"{out.as_posix()}/images/{name}.png" for name in test["sample"]]
-            if shift.moves_masks:
+            if shift.kind.moves_masks:
                 masked = test["mask"] != ""
                 test.loc[masked, "mask"] = [f"{out.as_posix()}/masks/{name}.png" for name in test["sample"][masked]]
             apply = partial(_apply, shift=shift, seed=seed, aside=aside)
@@ -46,14 +47,14 @@ def main(category: str) -> None:
 def _apply(sample: dict[str, Any], *, shift: Shift, seed: int, aside: Path) -> None:
     """Shift one image, with a generator of its own: the result does not depend on the order."""
     name, rng = sample["sample"], generator(seed, "shift", sample["sample"])
-    transform = shift.draw(rng)
-    if shift.moves_masks and sample["mask"]:
+    transform = shift.sample(rng)
+    if shift.kind.moves_masks and sample["mask"]:
         mask = read_mask(Path(sample["mask"]))
-        # A defect that has left the frame would be called a miss of nothing: draw another way to move.
-        for _ in range(DRAWS):
+        # A defect that has left the frame would be called a miss of nothing: sample another way to move.
+        for _ in range(TRIES):
             if not mask.any() or transform.mask(mask).any():
                 break
-            transform = shift.draw(rng)
+            transform = shift.sample(rng)
         else:
             raise DataError(f"{sample['image']}: this shift moves the defect out of the frame. Lower shift.severity.")
         write_image(transform.mask(mask), aside / "masks" / f"{name}.png")

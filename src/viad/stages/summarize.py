@@ -10,40 +10,26 @@ import pandas as pd
 
 from viad.artifacts.atomic import replacing
 from viad.artifacts.provenance import write_json
-from viad.artifacts.run_table import TABLE, results_table
-from viad.config.params import read_params
+from viad.config.conf_files import read_yaml
+from viad.config.params import read_all_params
 from viad.errors import DataError
+from viad.experiments.conditions import read_conditions
 from viad.experiments.naming import experiment_name
+from viad.experiments.overrides import find_overrides
+from viad.experiments.run_table import TABLE, results_table
+from viad.metrics.catalogue import Metric, measured_metrics, metrics_at
 
-QUALITY = (
-    "image_auroc", "image_aupr", "image_f1max", "pg2", "pb2", "pg5", "pb5",
-    "false_positive_rate", "false_negative_rate",
-    "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30", "aupro_5", "aupimo",
-    "shifted_called_anomalous", "shifted_vs_unshifted_auroc",
-)  # fmt: skip
-COST = (
-    "images_per_second",
-    "latency_p50_ms",
-    "latency_p95_ms",
-    "parameters",
-    "model_megabytes",
-    "peak_memory_megabytes",
-)
 CURVES = ("roc.csv", "precision_recall.csv", "score_histogram.csv")
 
 
 def main() -> None:
     """Average metrics/<dataset>/ over the categories; gather their curves and galleries."""
-    params = read_params(
-        "dataset.name", "dataset.categories", "model.name", "backbone.name", "image_size", "shift", "color", "aspect",
-        "center_crop", "protocol", "contamination", "supervision", "validation.name", "preset", "epochs", "precision",
-        "seed",
-    )  # fmt: skip
-    categories = params["dataset.categories"]
-    metrics, plots = Path("metrics") / params["dataset.name"], Path("plots") / params["dataset.name"]
+    params = read_all_params()  # a title says whatever distinguishes an experiment, so it depends on all of them
+    dataset, categories = params["dataset"]["name"], params["dataset"]["categories"]
+    metrics, plots = Path("metrics") / dataset, Path("plots") / dataset
 
     quality = [_read(metrics / f"{category}.json") for category in categories]
-    summary = _means(quality, QUALITY)
+    summary = _means(quality, measured_metrics())
     worst = min((q["image_auroc"] for q in quality if "image_auroc" in q), default=None)
     summary["image_auroc_worst_category"] = None if worst is None else round(worst, 6)
     write_json({name: value for name, value in summary.items() if value is not None}, Path("metrics/summary.json"))
@@ -55,7 +41,7 @@ def main() -> None:
         "train_seconds": round(sum(t["train_seconds"] for t in training), 3),
         "selection": training[0]["selection"],
     }
-    cost |= _means([_read(metrics / "cost" / f"{category}.json") for category in categories], COST)
+    cost |= _means([_read(metrics / "cost" / f"{category}.json") for category in categories], metrics_at("cost"))
     write_json(cost, Path("metrics/cost.json"))
     for name in CURVES:
         _gather([plots / category / name for category in categories], Path("plots") / name)
@@ -66,12 +52,10 @@ def main() -> None:
 
 
 def _title(params: dict[str, Any]) -> str:
-    flat = {key: value for key, value in params.items() if not isinstance(value, dict)}
-    for group in ("shift", "contamination", "supervision"):
-        flat |= {f"{group}.{key}": value for key, value in params[group].items()}
+    values = read_conditions(params, find_overrides(params, read_yaml))
     return (
-        f"{experiment_name(flat)}: {params['model.name']} on {params['dataset.name']} at {params['image_size']} px, "
-        f"backbone {params['backbone.name']} (95 % intervals in brackets)"
+        f"{experiment_name(values)}: {values['model.name']} on {values['dataset.name']} at {values['image_size']} px, "
+        f"backbone {values['backbone.name']} (95 % intervals in brackets)"
     )
 
 
@@ -83,9 +67,10 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _means(tables: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, Any]:
+def _means(tables: list[dict[str, Any]], metrics: list[Metric]) -> dict[str, Any]:
     """Means over the categories; a metric that a category lacks has no mean."""
-    return {name: round(fmean(t[name] for t in tables), 6) for name in names if all(name in t for t in tables)}
+    keys = [metric.key for metric in metrics]
+    return {key: round(fmean(table[key] for table in tables), 6) for key in keys if all(key in t for t in tables)}
 
 
 def _gather(files: list[Path], out: Path) -> None:

@@ -17,10 +17,11 @@ import pandas as pd
 import yaml
 
 from viad.config.composition import compose_params, head_comment
+from viad.config.conf_files import read_yaml
 from viad.errors import ConfigError
+from viad.experiments.conditions import lookup, read_conditions
 from viad.experiments.naming import experiment_name
-from viad.experiments.overrides import changed_settings
-from viad.experiments.tables import CONDITIONS, lookup
+from viad.experiments.overrides import find_overrides
 
 CONF = Path("conf/study")
 FOLDER = Path("studies")  # logs and status by study; not in git
@@ -142,9 +143,8 @@ def _composed_with(overrides: Sequence[str]) -> Experiment:
     for override in overrides:
         if override not in chosen:
             _put(params, override)
-    flat = {key: lookup(params, key) for key in CONDITIONS}
-    flat["settings"] = changed_settings(params, partial(_read_conf, Path.cwd()))
-    conditions = {key: value for key, value in flat.items() if value is not None}
+    # The files here are the committed ones: a study refuses to run beside uncommitted changes.
+    conditions = read_conditions(params, find_overrides(params, partial(_read_yaml, str(Path.cwd()))))
     categories = tuple(lookup(params, "dataset.categories"))
     return Experiment(experiment_name(conditions), tuple(overrides), conditions, categories)
 
@@ -160,8 +160,9 @@ def _put(params: dict[str, Any], override: str) -> None:
 
 
 @cache
-def _read_conf(root: Path, path: str) -> Any:
-    return yaml.safe_load((root / path).read_text(encoding="utf-8")) if (root / path).is_file() else None
+def _read_yaml(root: str, path: str) -> Any:
+    del root  # conf/ is that of the working folder, so it is part of the key
+    return read_yaml(path)
 
 
 @cache  # composing takes Hydra a tenth of a second or more, and the experiments of a study share their groups

@@ -27,7 +27,7 @@ LEARNING_TYPES = ("one_class", "unsupervised", "supervised")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that it takes to build a model again; saved beside its weights."""
+    """The parameters to build a model again; saved beside its weights."""
 
     name: str
     class_path: str
@@ -49,10 +49,10 @@ def model_spec(
     model: dict[str, Any], backbone: dict[str, Any], *, image_size: int, color: str, preset: str,
     epochs: int | None = None,
 ) -> ModelSpec:  # fmt: skip
-    """The settings that the params ask for; `epochs` takes the place of the preset's.
+    """The specification in the params; `epochs` replaces the preset's.
 
     Raises:
-        ConfigError: an unknown preset, a number of epochs that cannot be, or a stride for which the backbone names
+        ConfigError: an unknown preset, an invalid number of epochs, or a stride for which the backbone has
             no layer.
     """
     one_of("preset", preset, PRESETS)
@@ -66,12 +66,14 @@ def model_spec(
     if image_size % patch:
         near = image_size // patch * patch
         raise ConfigError(
-            f"backbone {backbone['name']} takes multiples of {patch}: set image_size={near} or {near + patch}."
+            f"backbone {backbone['name']} needs a multiple of {patch}: set image_size={near} or {near + patch}."
         )
     strides = chosen["strides"]
     missing = [stride for stride in strides if stride not in backbone["layers"]]
     if missing:
-        raise ConfigError(f"backbone {backbone['name']} names no layer of stride {missing}. Add it to its yaml.")
+        raise ConfigError(
+            f"backbone {backbone['name']} has no layer of stride {missing}. Add it to the backbone's yaml."
+        )
     mean, std = ([sum(v) / len(v)] * 3 if grey else list(v) for v in (backbone["mean"], backbone["std"]))
     return ModelSpec(
         name=model["name"],
@@ -92,7 +94,7 @@ def model_spec(
 
 
 def training_notes(params: dict[str, Any], *, on_gpu: bool) -> list[str]:
-    """What a user should know before a training that works, but perhaps not as expected.
+    """Notes for the log about trainings that work, but perhaps not as expected.
 
     Args:
         params: with `model`, `backbone`, `image_size` and `preset`.
@@ -114,7 +116,7 @@ def training_notes(params: dict[str, Any], *, on_gpu: bool) -> list[str]:
 def _check_epochs(epochs: Any, preset: dict[str, Any], name: str) -> None:
     check_whole_number("epochs", epochs, low=1, otherwise="null")
     if preset["epochs"] <= 1 and epochs != preset["epochs"]:
-        raise ConfigError(f"epochs: {epochs}, but {name} does not train by epochs. Leave it at null.")
+        raise ConfigError(f"epochs: {epochs}, but {name} does not train by epochs. Set it to null.")
 
 
 def build(spec: ModelSpec, precision: str) -> AnomalibModule:
@@ -127,7 +129,7 @@ def build(spec: ModelSpec, precision: str) -> AnomalibModule:
 
     Raises:
         ConfigError: an unknown precision, class or argument.
-        WeightsError: the backbone's weights cannot be had.
+        WeightsError: the backbone's weights are not available.
     """
     one_of("precision", precision, PRECISIONS)
     backbone: dict[str, Any] = {}
@@ -169,7 +171,7 @@ def _pre_processor(spec: ModelSpec, *, normalize: bool) -> PreProcessor:
 
 
 def save_model(model: AnomalibModule, spec: ModelSpec, folder: Path) -> None:
-    """Write what training changed, and the spec; the same bytes for the same model."""
+    """Write the trained weights and the spec; the same bytes for the same model."""
     folder.mkdir(parents=True)
     save_file(trained_state(model), folder / "model.safetensors")
     (folder / "model.json").write_text(json.dumps(asdict(spec), indent=1, sort_keys=True) + "\n", encoding="utf-8")

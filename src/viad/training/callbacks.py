@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: seeding epochs, announcing images, validation, logging."""
+"""Callbacks of a training: seeding epochs, announcing images, validation, logging."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, Trainer
 
 from viad.backbones.feature_cache import FeatureCache
 from viad.backbones.frozen import trained_state
-from viad.metrics.image import auroc
+from viad.metrics.image import image_auroc
 from viad.seeds import derived_seed
 
 
@@ -96,5 +96,5 @@ class ValidationAUROC(Callback):
         del trainer
         scores, labels = torch.cat(self.scores).numpy(), torch.cat(self.labels).numpy()
         self.scores, self.labels = [], []
-        if (value := auroc(scores, labels)) is not None:
+        if (value := image_auroc(scores, labels)) is not None:
             pl_module.log("val_image_auroc", value)

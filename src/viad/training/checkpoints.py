@@ -1,6 +1,6 @@
-"""Checkpoints of a training that may be killed: where they lie, what they hold, and how one goes on.
+"""Checkpoints of a training: where they are stored, what they hold, and how a killed training resumes.
 
-They lie outside the workspace, because DVC clears a stage's outputs before it runs it again and a
+They are stored outside the workspace, because DVC clears a stage's outputs before it runs it again and a
 queued experiment runs in a copy that does not outlive it. A checkpoint's folder is named by a
 digest of all that training depends on, so only the same experiment finds it.
 """
@@ -22,12 +22,12 @@ from viad.artifacts.atomic import replacing
 from viad.backbones.frozen import trained_state
 
 FOLDER = Path(os.environ.get("VIAD_CHECKPOINTS", "~/.cache/viad/checkpoints")).expanduser()
-KEEP_SECONDS = 30 * 86400  # a checkpoint that nobody came back for
+KEEP_SECONDS = 30 * 86400  # after which an abandoned checkpoint is deleted
 PACKAGES = ("torch", "torchvision", "anomalib", "lightning", "timm")
 
 
 def fingerprint(settings: dict[str, Any], files: Iterable[Path]) -> str:
-    """A digest of the settings, the content of the files, the code of this package and the packages under it."""
+    """A digest of the parameters, the content of the files, the code of this package and the packages under it."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     digest.update(" ".join(f"{name}={version(name)}" for name in PACKAGES).encode())
     code = sorted(Path(str(viad.__file__)).parent.rglob("*.py"))
@@ -55,15 +55,15 @@ class Checkpoints(Callback):
         return self._before + time.perf_counter() - self._start
 
     def state_dict(self) -> dict[str, Any]:
-        """The time that a resumed training has behind it."""
+        """The training time before a resume, for a checkpoint."""
         return {"seconds": self.seconds()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Count on from there."""
+        """Continue from the time in a checkpoint."""
         self._before, self._start = state_dict["seconds"], time.perf_counter()
 
     def resume(self) -> tuple[Path | None, int]:
-        """The newest checkpoint and the number of epochs it has behind it; its logs are put back in place."""
+        """The newest checkpoint and the number of finished epochs; its logs are restored."""
         _forget_old(self.folder.parent)
         whole = [path for path in self.folder.glob("*") if path.name.isdigit()]
         if not whole:
@@ -75,7 +75,7 @@ class Checkpoints(Callback):
         return newest / "trainer.ckpt", int(newest.name)
 
     def remove(self) -> None:
-        """Forget this training: it is done."""
+        """Remove the checkpoint of a finished training."""
         _remove(self.folder)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -36,29 +36,29 @@ EARLY_STOPPING = {  # what each kind of validation watches, and whether it shoul
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training run went: wall time of the fit alone (that before a kill included), epochs, how one was chosen."""
+    """The outcome of a training: wall time of the fit alone (also before a resume), epochs, selection."""
 
     train_seconds: float
     epochs: int
     selection: str
 
 
-def rows_for(samples: pd.DataFrame, learning_type: str) -> pd.DataFrame:
+def select_training_rows(samples: pd.DataFrame, learning_type: str) -> pd.DataFrame:
     """The training rows that a model of this learning type may use.
 
     Only supervised models see labelled anomalies. Unlabelled ones (contamination) look
     like normals to every model.
 
     Raises:
-        DataError: nothing is left to train on, or a supervised model has no anomaly.
+        DataError: there is no training image, or no labelled anomaly for a supervised model.
     """
     train = samples[samples["split"] == "train"]
     if learning_type != "supervised":
         train = train[train["train_label"] == NORMAL]
     elif not (train["train_label"] == ANOMALOUS).any():
-        raise DataError("a supervised model needs labelled anomalies: set supervision.anomalies to a count or 'all'.")
+        raise DataError("a supervised model needs labelled anomalies. Set supervision.anomalies to a count or 'all'.")
     if len(train) == 0:
-        raise DataError("no image to train on.")
+        raise DataError("no training images. Check the dataset's splits.")
     return train
 
 
@@ -76,7 +76,7 @@ def fit(
         checkpoints: a folder for this very training (see `viad.training.checkpoints`), removed at the end.
 
     Raises:
-        ConfigError: early stopping, and the model does not measure what is to be watched.
+        ConfigError: the model does not measure the metric that early stopping needs.
     """
     if spec.epochs == 0:  # predictions made elsewhere
         log_folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def fit(
     resume_from, epoch = saved.resume()
     on_gpu, trains_by_epochs = device.type == "cuda", spec.epochs > 1 or spec.steps is not None
     stops_early = trains_by_epochs and validation != "none"
-    rows = rows_for(samples, spec.learning_type)
+    rows = select_training_rows(samples, spec.learning_type)
     order = EpochOrder(rows["train_label"].tolist(), seed, spec.batch_size, getattr(model, "balance", None))
     order.set_epoch(epoch)
     train = batches(rows, spec.batch_size, order=order, on_gpu=on_gpu)
@@ -129,7 +129,7 @@ def fit(
 
 @contextmanager
 def _explained(name: str, validation: str) -> Iterator[None]:
-    """Say in our words that a model does not measure what early stopping watches."""
+    """Explain Lightning's error if a model does not measure the metric that early stopping needs."""
     try:
         yield
     except RuntimeError as error:
@@ -174,7 +174,7 @@ def _quiet() -> None:
 
 
 def describe(outcome: Outcome, spec: ModelSpec) -> Mapping[str, Any]:
-    """What metrics/<dataset>/training records of the run."""
+    """The record of the run in metrics/<dataset>/training."""
     return {
         "train_seconds": round(outcome.train_seconds, 3),
         "epochs": outcome.epochs,

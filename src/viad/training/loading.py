@@ -19,7 +19,7 @@ class SampleDataset(Dataset[ImageItem]):
     """Images of a table; with `label` and `mask` only where the table has those columns.
 
     An item's image is (3, H, W) float32 in [0, 1], not yet normalised; its label is
-    what training is told.
+    `train_label`.
     """
 
     def __init__(self, samples: pd.DataFrame) -> None:
@@ -40,7 +40,7 @@ class SampleDataset(Dataset[ImageItem]):
 
 
 def load_tensor(path: Path) -> torch.Tensor:
-    """An image file as (3, H, W) float32 in [0, 1]; one grey channel stands three times (anomalib takes no other)."""
+    """An image file as (3, H, W) float32 in [0, 1]; one grey channel is repeated three times (anomalib needs three)."""
     pixels = torch.from_numpy(np.array(read_image(path)))
     pixels = pixels.expand(3, -1, -1) if pixels.ndim == 2 else pixels.permute(2, 0, 1)
     return pixels.float().div_(255)
@@ -57,12 +57,12 @@ def _collate(items: list[ImageItem]) -> ImageBatch:
 
 
 class EpochOrder(Sampler[int]):
-    """Row numbers of a training epoch, in an order that depends on the seed and the epoch's number alone.
+    """Row numbers of a training epoch, in an order that depends only on the seed and the epoch's number.
 
-    So an epoch is the same whether or not training was broken off before it.
+    So an epoch is the same whether or not training was interrupted before it.
 
     Args:
-        labels: what training is told of each row.
+        labels: the `train_label` of each row.
         seed: of the order.
         batch_size: of the batches that `balance` counts in.
         balance: None takes every row once.
@@ -92,7 +92,7 @@ class EpochOrder(Sampler[int]):
 
 
 def _endless(rows: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
-    """Rows without replacement, shuffled again whenever all were drawn."""
+    """Rows without replacement, shuffled again after each pass."""
     while True:
         yield from rng.permutation(rows).tolist()
 

@@ -1,4 +1,4 @@
-"""Products and defects drawn by this project, so that every mask is exact and every count our choice.
+"""Rendered products and defects, with exact masks and any number of images.
 
 Categories: `texture`, a cloth; `object`, a turned flange; `assembly`, a tray of loose
 parts. Defects: `small` (below 0.2 % of the image's area), `large` (above 3 %), `logical`
@@ -76,7 +76,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
             kind = image.parent.name
             mask = raw / category / "ground_truth" / split / kind / image.name
             if kind != GOOD and not mask.is_file():
-                raise DataError(f"{mask} is missing: the mask of {image}. Remove {raw} and run `dvc repro raw`.")
+                raise DataError(f"{mask}, the mask of {image}, does not exist. Remove {raw} and run `dvc repro raw`.")
             yield Row(
                 sample=f"{split}/{kind}/{image.stem}",
                 image=image,

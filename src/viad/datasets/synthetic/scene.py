@@ -1,6 +1,6 @@
 """From a surface to a picture: dust, light and the camera.
 
-What varies from picture to picture of a normal product is drawn here; none of it is a defect.
+This module samples the normal variation between pictures of a product; none of it is a defect.
 """
 
 from dataclasses import dataclass

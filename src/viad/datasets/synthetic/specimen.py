@@ -1,7 +1,7 @@
 """One image of the dataset, and its mask: a product, what went wrong with it, and its picture.
 
 The mask is taken from the pictures themselves: the same product under the same light is
-drawn without and with the defect, and where the two differ is the defect.
+rendered without and with the defect; the defect is where the two differ.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ ATTEMPTS = 40
 
 
 class Product(Protocol):
-    """A specimen of a category: all that varies between normal ones is drawn by its constructor."""
+    """A specimen of a category: its constructor samples everything that varies between normal products."""
 
     rules: tuple[str, ...]
     body: Array
@@ -48,7 +48,7 @@ PRODUCTS: dict[str, type[Cloth] | type[Flange] | type[Tray]] = {"texture": Cloth
 
 @dataclass(frozen=True)
 class Order:
-    """Which image is to be made; `kind` is good or a defect kind."""
+    """The image to render; `kind` is good or a defect kind."""
 
     seed: int
     size: int

@@ -1,1 +1,1 @@
-"""docs/findings.md: what the paper claims, and what the experiments here show of it."""
+"""docs/findings.md: the paper's claims, and what our experiments show about each."""

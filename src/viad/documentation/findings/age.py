@@ -1,4 +1,4 @@
-"""When a detector was published."""
+"""The year in which a detector was published."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
 
 def first_year(model: str) -> int | None:
-    """The year of a model's paper: the first that the comment at the head of its yaml names; None if there is none."""
+    """The first year in the comment at the head of a model's yaml, that of its paper; None if there is none."""
     path = CONF / f"{model}.yaml"
     if not path.is_file():
         return None

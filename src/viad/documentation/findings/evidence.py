@@ -1,4 +1,4 @@
-"""Counting what a table of paired differences says for and against a claim."""
+"""Counts of the paired differences that support or contradict a claim, and the verdict that follows."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ import pandas as pd
 from viad.artifacts import markdown
 from viad.comparison.writing import readable
 
-HOLDS, PARTLY, NOT_SEEN = "holds here", "holds in part", "is not seen here"
-NOT_RUN = "has no paired results yet"
+HOLDS, PARTLY, NOT_SEEN = "confirmed here", "confirmed in part", "not confirmed here"
+NOT_RUN = "not tested yet"
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many differences are clearly above 0, clearly below 0, and not told from 0."""
+    """How many differences are significantly above 0, significantly below 0, and not significant."""
 
     above: int
     below: int
@@ -21,57 +21,64 @@ class Count:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The number of differences."""
         return self.above + self.below + self.neither
 
     def words(self, above: str, below: str) -> str:
-        """Such as '3 of 8 gain, 1 loses, 4 are not told from no change'."""
+        """Such as 'in 8 comparisons, AUROC rose in 3, fell in 1, and 4 showed no significant difference'.
+
+        Args:
+            above: what stands before the number of differences above 0, such as 'AUROC rose in'.
+            below: what stands before the number below 0, such as 'fell in'.
+        """
         if not self.total:
-            return "there is no difference to count yet"
-        return (
-            f"of {self.total} differences {self.above} {above}, {self.below} {below} and {self.neither} are not told "
-            "from no change"
-        )
+            return "no comparison has been run yet"
+        rose, fell = f"{above} {self.above or 'none'}", f"{below} {self.below or 'none'}"
+        if not self.neither:
+            return f"in {self.total} comparisons, {rose} and {fell}"
+        return f"in {self.total} comparisons, {rose}, {fell}, and {self.neither} showed no significant difference"
 
 
-def count(found: pd.DataFrame) -> Count:
-    """Count the rows of a table of differences by where their interval lies."""
-    above, below = int((found["low"] > 0).sum()), int((found["high"] < 0).sum())
-    return Count(above, below, len(found) - above - below)
+def count_differences(differences: pd.DataFrame) -> Count:
+    """Count the rows of a table of differences by whether their interval is above 0, below 0, or contains it."""
+    above, below = int((differences["low"] > 0).sum()), int((differences["high"] < 0).sum())
+    return Count(above, below, len(differences) - above - below)
 
 
-def verdict(for_it: int, against_it: int, total: int) -> str:
-    """One of the four verdicts: half of the differences or more, and none against it, make it hold."""
+def judge_claim(supporting: int, contradicting: int, total: int) -> str:
+    """One of the four verdicts: a claim is confirmed if at least half of the differences support it and none
+    contradicts it.
+    """
     if total == 0:
         return NOT_RUN
-    if for_it == 0:
+    if supporting == 0:
         return NOT_SEEN
-    return HOLDS if 2 * for_it >= total and against_it == 0 else PARTLY
+    return HOLDS if 2 * supporting >= total and contradicting == 0 else PARTLY
 
 
-def both(one: str, other: str) -> str:
-    """The verdict on a claim with two halves: it holds where both do, and in part where one does at least in part."""
-    if one == other:
-        return one
-    return PARTLY if {one, other} & {HOLDS, PARTLY} else NOT_SEEN
+def combine_verdicts(first: str, second: str) -> str:
+    """The verdict on a claim with two halves: in part if at least one half is confirmed at least in part."""
+    if first == second:
+        return first
+    return PARTLY if {first, second} & {HOLDS, PARTLY} else NOT_SEEN
 
 
-def of(table: pd.DataFrame, **equal: str) -> pd.DataFrame:
-    """The rows of a table where columns (with __ for a dot) have these values."""
+def select_rows(table: pd.DataFrame, **equal: str) -> pd.DataFrame:
+    """The rows of a table whose columns (with __ for a dot) have these values."""
     for column, value in equal.items():
         table = table[table[column.replace("__", ".")] == value]
     return table
 
 
-def shown(name: str, found: pd.DataFrame) -> str:
-    """A table of a comparison as Markdown, or a line that it is empty."""
-    if found.empty:
-        return "*No paired results yet.*\n"
-    text = readable(name, found)
+def format_comparison(name: str, table: pd.DataFrame) -> str:
+    """A table of a comparison as Markdown, or a line that says that it is empty."""
+    if table.empty:
+        return "*No results yet.*\n"
+    text = readable(name, table)
     return markdown.format_table(list(text.columns), text.to_numpy().tolist())
 
 
-def mean_words(found: pd.DataFrame, by: str = "detector") -> str:
+def list_means(differences: pd.DataFrame, by: str = "detector") -> str:
     """Mean differences by a column, such as 'padim -0.012, patchcore +0.003'."""
-    means = found.groupby(by)["difference"].mean().to_dict()
+    means = differences.groupby(by)["difference"].mean().to_dict()
     return ", ".join(f"{name} {value:+.3f}" for name, value in means.items()) or "none"

@@ -1,4 +1,4 @@
-"""A natural shift: whether magnetic tiles look more anomalous under exposures that training has not seen."""
+"""A natural shift: whether magnetic tiles score higher under exposures that are not in the training set."""
 
 from pathlib import Path
 
@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 from viad.artifacts import markdown
 from viad.artifacts.samples import NORMAL
 from viad.comparison.statistics import interval, resampled, wins
-from viad.comparison.tables import RESAMPLES, Scores, plain_runs
+from viad.comparison.tables import RESAMPLES, Scores, baseline_runs
 
-SOME, ALL = "mtd_exposures", "mtd"  # what training has seen of the exposures
-LEAST = 10  # normal tiles of an exposure that count
+SOME, ALL = "mtd_exposures", "mtd"  # training sees some of the exposures, or all
+LEAST = 10  # normal tiles; exposures with fewer are left out
 COLUMNS = ("detector", "trained_on_some", "trained_on_all", "difference", "low", "high")
 
 
 def unseen_above_seen(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
-    """How often a normal tile under an unseen exposure scores above one under a seen exposure, 0.5 if they are alike.
+    """How often a normal tile under an unseen exposure scores above one under a seen exposure; 0.5 is no difference.
 
-    Some exposures may look worse to any detector, so each is compared with itself trained on all of them. The two
-    have other test tiles, so the interval of the difference is that of independent resamples.
+    Some exposures may be harder in themselves, so each detector is compared with the same detector trained on all
+    exposures. The two have different test tiles, so the difference is resampled independently on both sides.
 
     Returns:
-        a row a detector that ran both ways: the two shares, and their difference with its 95 % interval.
+        one row per detector that ran on both: the two shares, and their difference with its 95 % interval.
     """
-    runs = plain_runs(table[table["dataset.name"].isin([SOME, ALL])])
+    runs = baseline_runs(table[table["dataset.name"].isin([SOME, ALL])])
     rows = []
     for detector, group in runs.groupby("detector"):
         found = {}
-        for seed, dataset in enumerate((SOME, ALL)):  # another seed draws other tiles
+        for seed, dataset in enumerate((SOME, ALL)):  # different seeds resample different tiles
             names = group[group["dataset.name"] == dataset][["experiment", "category"]].to_records(index=False)
             if len(names) and (won := _won(scores.get((dataset, names[0][1])), names[0][0])) is not None:
                 found[dataset] = won.mean(), resampled(won, RESAMPLES, seed)
@@ -41,7 +41,7 @@ def unseen_above_seen(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
 
 
 def _won(tested: pd.DataFrame | None, experiment: str) -> NDArray[np.float64] | None:
-    """Which unseen normal tile scores above which seen one; None without scores of both."""
+    """Which tiles under unseen exposures score above which under seen ones; None if the scores are missing."""
     if tested is None or experiment not in tested.columns:
         return None
     normals = tested[tested["label"] == NORMAL].dropna(subset=[experiment])
@@ -52,7 +52,7 @@ def _won(tested: pd.DataFrame | None, experiment: str) -> NDArray[np.float64] | 
 
 
 def exposures_table(found: pd.DataFrame) -> str:
-    """The same as Markdown."""
+    """The rows of `unseen_above_seen` as a Markdown table."""
     if found.empty:
         return "*Not run yet.*\n"
     rows = [
@@ -63,5 +63,5 @@ def exposures_table(found: pd.DataFrame) -> str:
         ]
         for row in found.to_dict("records")
     ]  # fmt: skip
-    head = ["detector", "trained on some exposures", "trained on all", "difference", "told apart"]
+    head = ["detector", "trained on some exposures", "trained on all", "difference", "significant"]
     return markdown.format_table(head, rows)

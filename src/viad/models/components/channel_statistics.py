@@ -13,7 +13,7 @@ from viad.artifacts.samples import NORMAL
 
 
 def training_batches(module: AnomalibModule) -> Iterator[Batch]:
-    """Every training image that is told normal, once, in the table's order.
+    """Every training image that is labelled normal, once, in the table's order.
 
     Not in the epochs' order: balanced epochs show some images never and others often, and a pass in an
     order of its own gives the same sums after a resume. Images are on the module's device, pre-processed, and

@@ -37,7 +37,7 @@ def greedy_coreset(patches: Tensor, count: int, start: int, *, show_progress: bo
         ValueError: `count` is not in 1 to P.
     """
     if not 1 <= count <= len(patches):
-        raise ValueError(f"a coreset of {count} out of {len(patches)} patches: pick from 1 to all of them")
+        raise ValueError(f"a coreset of {count} out of {len(patches)} patches: select from 1 to all of them")
     search = _Search(patches, count, start)
     with tqdm(total=count, desc="coreset", unit="patch", disable=not show_progress, mininterval=1) as bar:
         while len(search) < count:

@@ -56,7 +56,7 @@ class PatchFeatures(TimmFeatureExtractor):
         except AttributeError as error:
             raise ConfigError(
                 f"backbone {self.backbone}: {error}. The model's `blocks` are those of Wide ResNet-50; "
-                "set blocks to null to use each layer's last one."
+                "set blocks to null to use the last block of each layer."
             ) from error
 
     def _keep(self, block: nn.Module, inputs: Any, output: Tensor) -> None:

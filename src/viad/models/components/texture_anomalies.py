@@ -1,4 +1,4 @@
-"""Anomalies made of textures: what detectors put onto normal images to learn what is not normal.
+"""Anomalies made of textures: detectors paste them onto normal images to learn to recognise anomalies.
 
 An anomaly is a texture that shows through a mask of thresholded Perlin noise (Zavrtanik et al., "DRAEM",
 ICCV 2021). A grey image gets a grey texture, because colour would give the anomaly away: a choice of our own.

@@ -22,7 +22,7 @@ from viad.seeds import generator
 
 Array = NDArray[np.float32]
 
-COUNT = 200  # of the textures drawn here
+COUNT = 200  # of the synthetic textures
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 AUGMENTATIONS_AT_ONCE = 3
 
@@ -31,12 +31,12 @@ class Textures:
     """Textures of one size to draw from, with torch's global generator.
 
     Args:
-        folder: images, in any depth of sub-folders; None for the textures that are drawn here.
+        folder: images, in any depth of sub-folders; None for synthetic textures.
         size: (height, width) in pixels.
         zoom: images of the folder are resized to this many times the size, and the middle is cut out.
 
     Raises:
-        ConfigError: the folder is not there or holds no image.
+        ConfigError: the folder does not exist or holds no image.
     """
 
     def __init__(self, folder: str | None, size: tuple[int, int], *, zoom: int = 1) -> None:
@@ -49,8 +49,8 @@ class Textures:
         self.files = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
         if not self.files:
             raise ConfigError(
-                f"{place} holds no images. Put textures there (DTD's folder `images`, say), or take the "
-                "textures that this project draws by setting the model's argument to null."
+                f"{place} holds no images. Put textures there (such as DTD's folder `images`), or use "
+                "synthetic textures by setting the model's argument to null."
             )
 
     def __len__(self) -> int:
@@ -101,7 +101,7 @@ AUGMENTATIONS: tuple[Callable[[Tensor], Tensor], ...] = (
 
 
 def procedural_texture(index: int, height: int, width: int) -> Tensor:
-    """A texture drawn here, (3, height, width) uint8; the same one every time."""
+    """A synthetic texture, (3, height, width) uint8; the same one every time."""
     rng = generator(0, "texture", index)
     field = (_stripes, _checks, _noise, _cells, _blobs)[index % 5](rng, height, width)
     color = _painted(rng, field)

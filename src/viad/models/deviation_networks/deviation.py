@@ -188,7 +188,7 @@ class DeviationModule(AnomalibModule):
     ) -> None:  # fmt: skip
         super().__init__(**options)
         if fine_tune and whiten:
-            raise TypeError("whiten is for frozen features: set fine_tune or whiten to false")
+            raise TypeError("whiten needs frozen features: set fine_tune or whiten to false")
         self.trains_backbone = fine_tune
         self.balance = Balance(anomalous=anomalous, steps=self.STEPS)
         self.learning_rate, self.weight_decay, self.drop_every = learning_rate, weight_decay, drop_every

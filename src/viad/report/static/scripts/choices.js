@@ -31,10 +31,10 @@ const Choices = (() => {
     return (byName.get(a) ?? []).filter((row) => others.has(key(row))).map((row) => [row, others.get(key(row))]);
   }
 
-  /** The marks of an experiment, as badges; null if it has none. */
+  /** The caveats of an experiment, as badges; null if it has none. */
   function badges(experiment) {
-    const marks = distinct((byName.get(experiment) ?? []).flatMap((row) => row.marks));
-    return marks.length ? el("span", { class: "badges" }, marks.map(Hints.badge)) : null;
+    const caveats = distinct((byName.get(experiment) ?? []).flatMap((row) => row.caveats));
+    return caveats.length ? el("span", { class: "badges" }, caveats.map(Hints.badge)) : null;
   }
 
   return { names, hasPartners, partners, common, badges, of: (name) => byName.get(name) ?? [] };

@@ -2,7 +2,9 @@
 /* The columns of the experiments table: how a value is shown, and by what it is sorted. */
 
 const Columns = (() => {
-  const INTERVALS = ["auroc", "pg2", "pb2"];
+  const LEVELS = { pixels: ["pixel"], cost: ["cost", "training"] }; // of the metrics, by group of columns
+  const GROUPED = Object.values(LEVELS).flat();
+  const INTERVALS = VIAD.columns.filter((metric) => metric.interval).map((metric) => metric.field);
 
   /** By value, in either direction with what is missing last. */
   function byValue(a, b, _rowA, _rowB, _column, direction) {
@@ -26,22 +28,25 @@ const Columns = (() => {
     };
   }
 
-  const withInterval = (field, title, hint) =>
+  /** A metric of the catalogue, with its interval if it has one. */
+  const metric = ({ field, title, hint, better, digits, interval: hasInterval }) =>
     column(field, title, hint, {
-      minWidth: 142,
+      minWidth: hasInterval ? 142 : 76,
+      headerSortStartingDir: better === "lower" ? "asc" : "desc",
       formatter: (cell) => {
-        const row = cell.getData();
-        return missing(row[field])
-          ? ""
-          : el("span", {}, number(row[field]), el("small", {}, interval(row[`${field}_low`], row[`${field}_high`])));
+        const [row, value] = [cell.getData(), cell.getValue()];
+        if (!hasInterval || missing(value)) return number(value, digits);
+        const ends = interval(row[`${field}_low`], row[`${field}_high`]);
+        return el("span", {}, number(value, digits), el("small", {}, ends));
       },
     });
 
-  const lower = (field, title, hint, digits, more) =>
+  const metricsAt = (levels) => VIAD.columns.filter((one) => levels.includes(one.level)).map(metric);
+
+  const whole = (field, title, hint) =>
     column(field, title, hint, {
       headerSortStartingDir: "asc",
-      formatter: (cell) => number(cell.getValue(), digits),
-      ...more,
+      formatter: (cell) => number(cell.getValue(), 0),
     });
 
   const words = (field, title, more) =>
@@ -63,7 +68,7 @@ const Columns = (() => {
           "div",
           {},
           el("span", { class: "name" }, cell.getValue()),
-          cell.getData().marks.length ? el("span", { class: "badges" }, cell.getData().marks.map(Hints.badge)) : null,
+          cell.getData().caveats.length ? el("span", { class: "badges" }, cell.getData().caveats.map(Hints.badge)) : null,
         ),
     });
 
@@ -72,23 +77,12 @@ const Columns = (() => {
       words("dataset", "dataset"),
       words("learning_type", "learning type", { minWidth: 120 }),
       words("backbone", "backbone", { minWidth: 150 }),
-      lower("image_size", "image size", "Side of the images, in pixels", 0),
+      whole("image_size", "image size", "Side of the images, in pixels"),
       words("condition", "condition", { minWidth: 130 }),
-      lower("seed", "seed", "What all random draws start from", 0),
+      whole("seed", "seed", "What all random draws start from"),
     ],
-    pixels: () => [
-      column("pixel_auroc", "pixel AUROC", "AUROC over all pixels of the test images; only where masks exist"),
-      column(
-        "aupro",
-        "AUPRO",
-        "Overlap with the marked regions, averaged over regions, up to 30 % false pixels; only where masks exist",
-      ),
-    ],
-    cost: () => [
-      lower("latency_ms", "latency, ms", "Milliseconds for one image, from the decoded image to score and map", 1),
-      lower("train_seconds", "training, s", "Seconds of training", 0),
-      lower("memory_mb", "memory, MB", "Peak memory while predicting, in megabytes", 0),
-    ],
+    pixels: () => metricsAt(LEVELS.pixels),
+    cost: () => metricsAt(LEVELS.cost),
   };
 
   function all() {
@@ -99,19 +93,7 @@ const Columns = (() => {
       words("category", "category", { minWidth: 84 }),
       ...(narrow ? [] : [model]),
       ...GROUPS.settings(),
-      withInterval("auroc", "AUROC", "How often a defective image scores above a good one, and the 95 % interval"),
-      withInterval(
-        "pg2",
-        "PG2",
-        "Presorted good: share of good parts that need no second look, missing 2 % of the defective ones",
-      ),
-      withInterval(
-        "pb2",
-        "PB2",
-        "Presorted bad: share of defective parts rejected unseen, rejecting 2 % of the good ones",
-      ),
-      lower("false_positive_rate", "false alarms", "Share of good test images above the threshold", 3),
-      lower("false_negative_rate", "misses", "Share of defective test images not above the threshold", 3),
+      ...VIAD.columns.filter((one) => !GROUPED.includes(one.level)).map(metric),
       ...GROUPS.pixels(),
       ...GROUPS.cost(),
       ...(narrow ? [model] : []),
@@ -123,8 +105,9 @@ const Columns = (() => {
   /** Rows as comma-separated values: every number in full, with the ends of its interval. */
   function csv(rows) {
     const names = ["experiment", "category", "model", ...fields("settings")];
-    names.push(...INTERVALS.flatMap((field) => [field, `${field}_low`, `${field}_high`]));
-    names.push("false_positive_rate", "false_negative_rate", ...fields("pixels"), ...fields("cost"), "marks");
+    for (const { field } of VIAD.columns)
+      names.push(field, ...(INTERVALS.includes(field) ? [`${field}_low`, `${field}_high`] : []));
+    names.push("caveats");
     const cell = (value) => {
       const text = missing(value) ? "" : Array.isArray(value) ? value.join(" ") : String(value);
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

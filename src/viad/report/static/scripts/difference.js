@@ -1,12 +1,12 @@
 "use strict";
-/* Any two experiments: B minus A in three metrics, for each category that both were tested on. */
+/* Any two experiments: B minus A in the metrics that have intervals, for each category that both were tested on. */
 
 const Difference = (() => {
-  const METRICS = { auroc: "AUROC", pg2: "PG2", pb2: "PB2" };
+  const METRICS = VIAD.columns.filter((metric) => metric.interval);
   const HELD = { backbone: "backbone", preset: "preset", image_size: "input size", condition: "condition", seed: "seed" };
   const LEAST = 3; // spokes that make a radar
   const chosen = { a: null, b: null, form: "bars" };
-  let figure, boxB, said, marks;
+  let figure, boxB, said, caveats;
 
   function start() {
     const names = Choices.names.filter(Choices.hasPartners);
@@ -22,7 +22,7 @@ const Difference = (() => {
     figure = Charts.chart("B minus A", build);
     figure.id = "difference-chart";
     said = el("p", { class: "note", "aria-live": "polite" });
-    marks = el("p", { class: "marks" });
+    caveats = el("p", { class: "caveats" });
     const form = segmented(
       "Form of the chart",
       [
@@ -31,7 +31,7 @@ const Difference = (() => {
       ],
       (value) => choose("form", value),
     );
-    fill("difference").append(el("div", { class: "controls pair" }, boxA.label, boxB.label, form), marks, figure, said);
+    fill("difference").append(el("div", { class: "controls pair" }, boxA.label, boxB.label, form), caveats, figure, said);
     show();
   }
 
@@ -48,13 +48,13 @@ const Difference = (() => {
   function show() {
     figure.redraw();
     const pairs = Choices.common(chosen.a, chosen.b);
-    const better = pairs.filter(([a, b]) => b.auroc > a.auroc).length;
+    const better = pairs.filter(([a, b]) => b.image_auroc > a.image_auroc).length;
     said.textContent = `B has the higher AUROC on ${better} of ${pairs.length} ${pairs.length === 1 ? "category" : "categories"}. These differences have no intervals; for pairs with intervals see above.${unlike(pairs[0])}`;
     const badges = (letter, name) => {
       const found = Choices.badges(name);
       return found ? [`${letter}: `, found, " "] : [];
     };
-    marks.replaceChildren(...badges("A", chosen.a), ...badges("B", chosen.b));
+    caveats.replaceChildren(...badges("A", chosen.a), ...badges("B", chosen.b));
   }
 
   /** What the two differ in beside the detector, which a fair comparison holds. */
@@ -68,7 +68,7 @@ const Difference = (() => {
   function values() {
     const pairs = Choices.common(chosen.a, chosen.b);
     const places = pairs.map(([row]) => `${row.dataset} ${row.category}`);
-    return Object.entries(METRICS).map(([field, title]) => ({
+    return METRICS.map(({ field, title }) => ({
       title,
       places,
       differences: pairs.map(([a, b]) => (missing(a[field]) || missing(b[field]) ? null : b[field] - a[field])),

@@ -29,7 +29,7 @@ const Gallery = (() => {
   }
 
   function panel() {
-    part.marks = el("p", { class: "marks" });
+    part.caveats = el("p", { class: "caveats" });
     part.svg = Histogram.empty();
     part.svg.setAttribute("aria-hidden", "true");
     part.slider = el("input", {
@@ -68,7 +68,7 @@ const Gallery = (() => {
     );
     const strip = el("div", { class: "strip" }, sides, part.svg, part.slider);
     return [
-      part.marks,
+      part.caveats,
       strip,
       el(
         "div",
@@ -103,7 +103,7 @@ const Gallery = (() => {
     });
     Object.assign(part.slider, { min: state.low, max: state.high, step: (state.high - state.low) / STEPS });
     part.line = Histogram.draw(part.svg, gallery.scores, state.low, state.high);
-    part.marks.replaceChildren(...[Choices.badges(experiment)].filter(Boolean));
+    part.caveats.replaceChildren(...[Choices.badges(experiment)].filter(Boolean));
     part.reset.hidden = missing(gallery.threshold);
     const none = missing(gallery.threshold)
       ? "This experiment has no threshold of its own: no good images were held out for one. "

@@ -1,5 +1,5 @@
 "use strict";
-/* Explanations of marks and headings: one bubble, shown while its element has the focus or the mouse. */
+/* Explanations of caveats and headings: one bubble, shown while its element has the focus or the mouse. */
 
 const Hints = (() => {
   let shown = null;
@@ -45,27 +45,27 @@ const Hints = (() => {
   });
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
 
-  /** A badge for one mark of an experiment. */
+  /** A badge for one caveat of an experiment. */
   function badge(name) {
     const { title, sentence } = explained(name);
     return el(
       "button",
-      { type: "button", class: "badge", "data-mark": name, "data-hint": `${title}: ${sentence}` },
+      { type: "button", class: "badge", "data-caveat": name, "data-hint": `${title}: ${sentence}` },
       title,
     );
   }
 
-  /** What the marks in `names` mean, as a list. */
+  /** What the caveats in `names` mean, as a list. */
   function legend(names) {
     const entries = names.map((name) => {
       const { title, sentence } = explained(name);
-      return el("div", { "data-mark": name }, el("dt", { class: "badge" }, title), el("dd", {}, prose(sentence)));
+      return el("div", { "data-caveat": name }, el("dt", { class: "badge" }, title), el("dd", {}, prose(sentence)));
     });
     return entries.length ? el("dl", { class: "legend" }, entries) : null;
   }
 
   function explained(name) {
-    return VIAD.marks[name] ?? { title: name, sentence: "This mark has no explanation." };
+    return VIAD.caveats[name] ?? { title: name, sentence: "This caveat has no explanation." };
   }
 
   return { badge, legend, title: (name) => explained(name).title };

@@ -29,23 +29,23 @@ function pareto(charts) {
 
 /** From the quickest on, each model that is better than all quicker ones. */
 function paretoLine(points) {
-  const known = points.filter((point) => !missing(point.latency_ms) && !missing(point.auroc));
-  const order = known.sort((a, b) => a.latency_ms - b.latency_ms || b.auroc - a.auroc);
+  const known = points.filter((point) => !missing(point.latency_p50_ms) && !missing(point.image_auroc));
+  const order = known.sort((a, b) => a.latency_p50_ms - b.latency_p50_ms || b.image_auroc - a.image_auroc);
   let best = -Infinity;
-  return order.filter((point) => point.auroc > best && ((best = point.auroc), true));
+  return order.filter((point) => point.image_auroc > best && ((best = point.image_auroc), true));
 }
 
 function paretoChart({ points }) {
   const front = paretoLine(points);
   const line = {
-    x: front.map((point) => point.latency_ms),
-    y: front.map((point) => point.auroc),
+    x: front.map((point) => point.latency_p50_ms),
+    y: front.map((point) => point.image_auroc),
     mode: "lines",
     line: { color: Theme.colour("muted"), width: 1.5, dash: "dot" },
     hoverinfo: "skip",
     showlegend: false,
   };
-  const times = points.map((point) => point.latency_ms).filter((time) => time > 0);
+  const times = points.map((point) => point.latency_p50_ms).filter((time) => time > 0);
   const log = Math.max(...times) > 5 * Math.min(...times);
   const narrow = Charts.narrow();
   return {
@@ -70,9 +70,9 @@ function paretoChart({ points }) {
     head: ["model", "AUROC", "milliseconds an image", "memory, MB", "front"],
     rows: points.map((point) => [
       point.model,
-      number(point.auroc),
-      number(point.latency_ms, 1),
-      number(point.memory_mb, 0),
+      number(point.image_auroc),
+      number(point.latency_p50_ms, 1),
+      number(point.peak_memory_megabytes, 0),
       point.front ? "yes" : "",
     ]),
   };
@@ -80,10 +80,10 @@ function paretoChart({ points }) {
 
 function paretoPoint(point) {
   const { colour, symbol } = Colours.of(point.model);
-  const memory = missing(point.memory_mb) ? "" : `<br>${number(point.memory_mb, 0)} MB`;
+  const memory = missing(point.peak_memory_megabytes) ? "" : `<br>${number(point.peak_memory_megabytes, 0)} MB`;
   return {
-    x: [point.latency_ms],
-    y: [point.auroc],
+    x: [point.latency_p50_ms],
+    y: [point.image_auroc],
     name: Charts.text(point.model),
     mode: "markers",
     marker: { color: colour, symbol, size: point.front ? 12 : 9, opacity: point.front ? 1 : 0.85 },
@@ -93,14 +93,14 @@ function paretoPoint(point) {
 
 /** Names of the models on the line: up and to the left, where there is no model, and higher where they would crowd. */
 function paretoLabels(front, log) {
-  const place = (point) => (log ? Math.log10(point.latency_ms) : point.latency_ms);
+  const place = (point) => (log ? Math.log10(point.latency_p50_ms) : point.latency_p50_ms);
   const span = place(front.at(-1) ?? {}) - place(front[0] ?? {}) || 1;
   let crowd = 0;
   return front.map((point, i) => {
     crowd = i && (place(point) - place(front[i - 1])) / span < 0.25 ? crowd + 1 : 0;
     return {
       x: place(point),
-      y: point.auroc,
+      y: point.image_auroc,
       text: Charts.text(point.model),
       ax: -24,
       ay: -16 - 15 * (crowd % 4),

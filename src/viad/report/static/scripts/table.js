@@ -3,7 +3,7 @@
 
 const ExperimentTable = (() => {
   const SELECTS = { dataset: "dataset", category: "category", model: "model", condition: "condition" };
-  const chosen = { text: "", marks: "" };
+  const chosen = { text: "", caveats: "" };
   let table = null;
   let count = null;
   let search = null;
@@ -11,20 +11,20 @@ const ExperimentTable = (() => {
   const haystack = (row) =>
     ["experiment", "category", "dataset", "model", "learning_type", "backbone", "image_size", "condition", "seed"]
       .map((field) => row[field] ?? "")
-      .concat(row.marks.map(Hints.title))
+      .concat(row.caveats.map(Hints.title))
       .join(" ")
       .toLowerCase();
 
   function passes(row) {
     const words = chosen.text.toLowerCase().split(/\s+/).filter(Boolean);
-    const marked = { "": true, without: !row.marks.length }[chosen.marks] ?? row.marks.includes(chosen.marks);
+    const marked = { "": true, without: !row.caveats.length }[chosen.caveats] ?? row.caveats.includes(chosen.caveats);
     const selected = Object.keys(SELECTS).every((field) => !chosen[field] || String(row[field]) === chosen[field]);
     return marked && selected && (!words.length || words.every((word) => haystack(row).includes(word)));
   }
 
   const refresh = () => table.setFilter(passes);
 
-  function filters(rows, marks) {
+  function filters(rows, caveats) {
     search = el("input", { type: "search", id: "search", oninput: () => choose("text", search.value) });
     const boxes = Object.entries(SELECTS).map(([field, label]) => {
       const one = select(label, [["", "all"], ...distinct(rows.map((row) => row[field]))], (value) =>
@@ -33,14 +33,14 @@ const ExperimentTable = (() => {
       one.box.id = `filter-${field}`;
       return one.label;
     });
-    const options = [["", "all"], ["without", "without marks"], ...marks.map((name) => [name, Hints.title(name)])];
-    const markBox = marks.length ? select("marks", options, (value) => choose("marks", value)).label : null;
+    const options = [["", "all"], ["without", "without caveats"], ...caveats.map((name) => [name, Hints.title(name)])];
+    const caveatBox = caveats.length ? select("caveats", options, (value) => choose("caveats", value)).label : null;
     return el(
       "div",
       { class: "controls" },
       el("label", { class: "field wide" }, el("span", {}, "find"), search),
       boxes,
-      markBox,
+      caveatBox,
     );
   }
 
@@ -119,13 +119,13 @@ const ExperimentTable = (() => {
   function start() {
     const rows = VIAD.experiments;
     if (!rows.length) return fill("experiments").append(empty("No experiment has been run yet."));
-    const marks = distinct(rows.flatMap((row) => row.marks));
+    const caveats = distinct(rows.flatMap((row) => row.caveats));
     const holder = el("div", { id: "table" });
     count = el("p", { class: "count", "aria-live": "polite" }, `${rows.length} of ${rows.length} rows`);
     const save = el("button", { type: "button", id: "csv", onclick: exported }, "Save these rows as CSV");
-    const legend = marks.length ? [el("h3", {}, "What the marks mean"), Hints.legend(marks)] : [];
+    const legend = caveats.length ? [el("h3", {}, "What the caveats mean"), Hints.legend(caveats)] : [];
     fill("experiments").append(
-      filters(rows, marks),
+      filters(rows, caveats),
       el("div", { class: "line" }, count, groups(), save),
       holder,
       ...legend,

@@ -1,11 +1,12 @@
-"""metrics/operating.py: values worked out by hand, and what a threshold promises."""
+"""metrics/threshold.py: values worked out by hand, and what a threshold promises."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viad.metrics.operating import rates, shift_effect, threshold
+from viad.metrics.measurement import measure, measure_at_threshold
+from viad.metrics.threshold import false_negative_rate, false_positive_rate, set_threshold
 
 SCORES = np.array([0.1, 0.5, 0.9, 0.4, 0.6, 0.8], dtype=np.float32)
 LABELS = np.array([0, 0, 0, 1, 1, 1])
@@ -13,14 +14,14 @@ DEFECTS = np.array(["", "", "", "crack", "crack", "scratch"])
 
 
 def test_no_threshold_without_validation_normals():
-    assert threshold(np.array([], dtype=np.float32), 0.05) is None
+    assert set_threshold(np.array([], dtype=np.float32), 0.05) is None
 
 
 def test_threshold_hand_worked():
     scores = np.arange(1.0, 12.0)[::-1]  # 1 to 11, in any order
-    assert threshold(scores, 0.1) == 10.0  # one of eleven lies above
-    assert threshold(scores, 0.0) == 11.0
-    assert threshold(np.array([3.0]), 0.05) == 3.0
+    assert set_threshold(scores, 0.1) == 10.0  # one of eleven lies above
+    assert set_threshold(scores, 0.0) == 11.0
+    assert set_threshold(np.array([3.0]), 0.05) == 3.0
 
 
 @given(
@@ -30,18 +31,22 @@ def test_threshold_hand_worked():
 )
 def test_share_above_the_threshold_keeps_the_rate(scores, rate, dtype):
     values = np.array(scores, dtype=dtype) / 7
-    limit = threshold(values, rate)
+    limit = set_threshold(values, rate)
     assert limit in values
     assert (values > limit).mean() <= rate
 
 
 def test_threshold_is_the_lowest_that_keeps_the_rate():
     # Of 20 scores one may lie above at 5 %, so the last but one will do.
-    assert threshold(np.arange(20.0), 0.05) == 18.0
+    assert set_threshold(np.arange(20.0), 0.05) == 18.0
+
+
+def _measure(scores, labels, defects, limit, **more):
+    return measure_at_threshold(scores, labels, defects, SCORES[:0], limit, shifted=False, **more)
 
 
 def test_rates_hand_worked():
-    assert rates(SCORES, LABELS, DEFECTS, 0.5) == {
+    assert _measure(SCORES, LABELS, DEFECTS, 0.5) == {
         "threshold": 0.5,
         "false_positive_rate": pytest.approx(1 / 3),  # 0.5 itself is not above
         "false_negative_rate": pytest.approx(1 / 3),
@@ -50,27 +55,30 @@ def test_rates_hand_worked():
 
 
 def test_rates_leave_out_what_is_undefined():
-    assert rates(SCORES[:3], LABELS[:3], DEFECTS[:3], 0.5).keys() == {"threshold", "false_positive_rate"}
-    assert rates(SCORES[3:], LABELS[3:], DEFECTS[3:], 0.5).keys() == {
+    assert _measure(SCORES[:3], LABELS[:3], DEFECTS[:3], 0.5).keys() == {"threshold", "false_positive_rate"}
+    assert _measure(SCORES[3:], LABELS[3:], DEFECTS[3:], 0.5).keys() == {
         "threshold",
         "false_negative_rate",
         "false_negative_rate_by_defect",
     }
+    assert _measure(SCORES, LABELS, DEFECTS, None) == {}
+    assert false_positive_rate(SCORES[3:], LABELS[3:], 0.5) is None
+    assert false_negative_rate(SCORES[:3], LABELS[:3], 0.5) is None
 
 
-def test_shift_effect_hand_worked():
-    effect = shift_effect(np.array([2.0, 3.0, 4.0, 0.0]), np.array([1.0, 2.0]), limit=2.5)
+def test_effect_of_a_shift_hand_worked():
+    effect = measure("shift", np.array([2.0, 3.0, 4.0, 0.0]), np.array([1.0, 2.0]), 2.5)
     # Pairs: 2 beats 1 and ties 2; 3 and 4 beat both; 0 beats none.
     assert effect == {"shifted_called_anomalous": 0.5, "shifted_vs_unshifted_auroc": pytest.approx(5.5 / 8)}
 
 
 def test_shift_that_changes_nothing_is_not_seen():
     scores = np.random.default_rng(0).normal(size=50)
-    assert shift_effect(scores, scores, limit=scores.max()) == {
+    assert measure("shift", scores, scores, scores.max()) == {
         "shifted_called_anomalous": 0.0,
         "shifted_vs_unshifted_auroc": pytest.approx(0.5),
     }
 
 
-def test_shift_effect_without_validation_normals_has_no_auroc():
-    assert shift_effect(np.array([1.0, 2.0]), np.array([]), limit=1.5) == {"shifted_called_anomalous": 0.5}
+def test_effect_of_a_shift_without_validation_normals_has_no_auroc():
+    assert measure("shift", np.array([1.0, 2.0]), np.array([]), 1.5) == {"shifted_called_anomalous": 0.5}

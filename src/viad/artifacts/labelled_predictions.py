@@ -1,0 +1,84 @@
+"""The predictions of a category beside the truth: all that evaluate measures. It knows nothing of the model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from viad.artifacts.anomaly_maps import Maps, StoredMaps
+from viad.artifacts.images import read_mask
+from viad.artifacts.samples import ANOMALOUS, NORMAL, read_samples
+from viad.artifacts.scores import read_scores
+from viad.errors import DataError
+
+
+@dataclass(frozen=True)
+class LabelledPredictions:
+    """What one category's model says of validation and test images, and what is true.
+
+    val_normals: (V,) float32 scores of the validation normals, higher is more anomalous.
+    test: the test rows of samples.csv with their `score`, and `row`, the position of their map.
+    maps: of all rows.
+    root: the folder that the paths in `test` are relative to.
+    """
+
+    val_normals: NDArray[np.float32]
+    test: pd.DataFrame
+    maps: StoredMaps
+    root: Path
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether any test image has a mask."""
+        return bool((self.test["mask"] != "").any())
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Height and width of the images, in pixels."""
+        return self.maps.recipe.height, self.maps.recipe.width
+
+    def stream_masked_maps(self) -> Iterator[tuple[Maps, NDArray[np.bool_]]]:
+        """Yield (maps, masks) of the test images whose defects are known, in pieces.
+
+        These are the normal ones, and the anomalous ones with a mask.
+
+        Raises:
+            DataError: a mask has another size than the maps.
+        """
+        known = self.test[(self.test["label"] != ANOMALOUS) | (self.test["mask"] != "")]
+        masks = dict(zip(known["row"], known["mask"], strict=True))
+        for rows, full in self.maps.stream(known["row"].to_numpy()):
+            yield full, np.stack([self._mask(masks[row]) for row in rows])
+
+    def _mask(self, path: str) -> NDArray[np.bool_]:
+        height, width = self.resolution
+        mask = read_mask(self.root / path) if path else np.zeros((height, width), bool)
+        if mask.shape != (height, width):
+            raise DataError(
+                f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, the maps {width}x{height}. Predict again."
+            )
+        return mask
+
+
+def read_labelled_predictions(dataset: str, category: str, root: Path = Path()) -> LabelledPredictions:
+    """Read predictions/<dataset>/<category> and the rows of samples.csv that it was made for.
+
+    Args:
+        dataset: its name.
+        category: its name.
+        root: the folder that has predictions/ and data/.
+
+    Raises:
+        DataError: a file is missing or belongs to other images.
+    """
+    folder = root / "predictions" / dataset / category
+    told = read_samples(root / "data/contaminated" / dataset / category)
+    val, test = told[told["split"] == "val"], read_samples(root / "data/shifted" / dataset / category)
+    scored = read_scores(folder, pd.concat([val["sample"], test["sample"]]))
+    scores, rows = scored["score"].to_numpy(), scored["row"].to_numpy()
+    val_normals = scores[: len(val)][val["label"].to_numpy() == NORMAL]
+    test = test.assign(score=scores[len(val) :], row=rows[len(val) :])
+    return LabelledPredictions(val_normals, test, StoredMaps(folder, len(scored)), root)
