@@ -1,5 +1,7 @@
 """What all tests share: one hypothesis profile, and throw-away clones for the real dvc commands."""
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -44,22 +46,26 @@ def _denormal_numbers():
 
 
 class Project:
-    """A clone of the working tree with a git and DVC state of its own, in which nothing was run yet."""
+    """A folder with the working tree's files and a git and DVC state of its own."""
 
     def __init__(self, folder, python):
         self.folder = folder
+        path = os.pathsep.join([str(python), str(BIN), os.environ["PATH"]])
+        self.env = os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"}
+        self.env["VIAD_CHECKPOINTS"] = str(folder.with_name(f"{folder.name}-checkpoints"))
+        self.env["DVC_SITE_CACHE_DIR"] = str(folder.with_name(f"{folder.name}-dvc"))
+        self.env |= {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+    def clone_working_tree(self):
+        """Commit the working tree's files and the default params; nothing was run yet."""
         files = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.splitlines()
         for file in files:
             if (ROOT / file).is_file() and not file.startswith(RUN):
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / file, folder / file)
-        (folder / "params.yaml").write_text(default_params_text())
-        path = os.pathsep.join([str(python), str(BIN), os.environ["PATH"]])
-        self.env = os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"}
-        self.env["VIAD_CHECKPOINTS"] = str(folder.with_name(f"{folder.name}-checkpoints"))
-        self.env |= {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+                (self.folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / file, self.folder / file)
+        (self.folder / "params.yaml").write_text(default_params_text())
         self.run("git", "init", "--quiet", "--initial-branch", "main")
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", "start")
@@ -77,6 +83,41 @@ class Project:
 
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory):
-    """Make a clone of the working tree; each call another one."""
+    """Make a project, each call another one: a clone of the working tree, or a copy of it after `prepare(clone)`.
+
+    Each preparation runs once in a test run, whatever the number of its workers.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
     with stage_server(os.environ | {"HF_HUB_OFFLINE": "1"}) as python:
-        yield lambda: Project(tmp_path_factory.mktemp("project"), python)
+
+        def make(prepare=None):
+            project = Project(tmp_path_factory.mktemp("project"), python)
+            if prepare is None:
+                project.clone_working_tree()
+                return project
+            prepared = shared / f"prepared-{prepare.__name__}"
+            with _locked(prepared.with_suffix(".lock")):
+                if not prepared.exists():
+                    clone = make()
+                    prepare(clone)
+                    shutil.rmtree(clone.folder / ".dvc/tmp")  # DVC's notes on files by their inodes
+                    clone.folder.rename(prepared)
+            shutil.copytree(prepared, project.folder, copy_function=_copy, symlinks=True, dirs_exist_ok=True)
+            return project
+
+        yield make
+
+
+@contextlib.contextmanager
+def _locked(path):
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _copy(file, target):
+    """Copy a file; git and DVC write nothing to a file in their stores again, so that there a hard link is enough."""
+    is_stored = any(store in file for store in ("/.git/objects/", "/.dvc/cache/"))
+    (os.link if is_stored else shutil.copy2)(file, target)

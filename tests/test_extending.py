@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from test_readme import shrink
+from tiny_runs import run_small_default
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
@@ -26,10 +26,9 @@ pytestmark = pytest.mark.pipeline
 
 @pytest.fixture(scope="module")
 def project(new_project):
-    """A clone with tiny defaults, whose commands use its own code."""
-    clone = new_project()
+    """A clone with small defaults, whose commands use its own code."""
+    clone = new_project(run_small_default)
     clone.env["PYTHONPATH"] = os.fspath(clone.folder / "src")
-    shrink(clone)
     archive = clone.folder / "data/archives/two_folders.zip"
     archive.parent.mkdir(parents=True, exist_ok=True)
     _write_two_folders(archive)

@@ -24,7 +24,7 @@ from viad.training.fit import fit
 
 ROOT = Path(__file__).parents[1]
 MODELS = sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml") if path.stem != "external")
-SIZES = {"dinomaly": 70, "efficient_ad": 256, "draem": 256, "mmr": 224, "csflow": 128, "inreach": 96}
+SIZES = {"dinomaly": 70, "csflow": 128, "inreach": 96, "padim": 32}
 CPU = torch.device("cpu")
 
 
@@ -57,6 +57,26 @@ def _random_weights(monkeypatch, tmp_path):
     monkeypatch.setattr(efficient_ad, "teacher_weights", _random_teacher)
 
 
+@pytest.fixture(autouse=True)
+def _repeated_numbers(monkeypatch):
+    """Fill large weights with the same numbers again and again: to draw a hundred million takes a second."""
+    for name in ("uniform_", "normal_"):
+        monkeypatch.setattr(torch.Tensor, name, _repeating(getattr(torch.Tensor, name)))
+
+
+def _repeating(fill, period=65_521):  # a prime, so that no two rows of a matrix are the same
+    def fill_repeatedly(tensor, *args, **options):
+        if tensor.numel() < 4 * period or not tensor.is_contiguous():
+            return fill(tensor, *args, **options)
+        flat = tensor.view(-1)
+        numbers, whole = fill(torch.empty(period), *args, **options), len(flat) // period * period
+        flat[:whole].view(-1, period).copy_(numbers)
+        flat[whole:].copy_(numbers[: len(flat) - whole])
+        return tensor
+
+    return fill_repeatedly
+
+
 def _random_teacher(size):
     from anomalib.models.image.efficient_ad.torch_model import EfficientAdModel
 
@@ -83,6 +103,10 @@ def test_a_paper_preset_is_built_and_takes_a_step(name, params, tmp_path):
     model, size = chosen["model"], SIZES.get(name, 64)
     args = model["paper"]["args"]
     model["paper"]["batch_size"] = 2  # so that a step is small; half of it anomalous where anomalies are learnt from
+    if "resolution" in args:  # a size of images, too
+        args["resolution"] = size
+    if "student_options" in args:
+        args["student_options"]["img_size"] = size
     if "anomalous" in args:
         args["anomalous"] = 1
     if args.get("balance"):

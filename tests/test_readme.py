@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from composed import list_committed, read_committed
+from tiny_runs import run_small_default
 from viad.config.composition import compose_params
 from waiting import processes_in, wait_until
 
@@ -71,39 +72,11 @@ def test_make_targets_exist(command):
     subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
 
 
-def shrink(project):
-    """Smaller defaults in conf/, so that the commands themselves stay as written."""
-    changes = {
-        "config.yaml": [("of_preset:image_size,256}", "of_preset:image_size,64}")],
-        "backbone/of_preset.yaml": [("backbone,efficientnet_lite0}}", "backbone,random}}")],
-        "dataset/elpv.yaml": [("categories: [mono, poly]", "categories: [mono]")],
-        "dataset/synthetic.yaml": [
-            ("categories: [texture, object, assembly]", "categories: [assembly]"), ("size: 512", "size: 128"),
-            ("train_normals: 120", "train_normals: 10"), ("test_normals: 40", "test_normals: 5"),
-            ("anomalies: 20 ", "anomalies: 3 "),
-        ],
-        "model/msflow.yaml": [("  epochs: 10", "  epochs: 2")],
-    }  # fmt: skip
-    for name, pairs in changes.items():
-        path = project.folder / "conf" / name
-        text = path.read_text()
-        for old, new in pairs:
-            assert old in text, (name, old)
-            text = text.replace(old, new, 1)
-        path.write_text(text)
-    project.run("viad", "compose")
-    project.run("git", "commit", "--quiet", "--all", "--message", "tiny defaults")
-
-
 @pytest.mark.pipeline
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_commands_run_as_written(new_project, whole, monkeypatch):
     """Unless the test is whole, experiments that differ in a value are composed only, and one of those queued runs."""
-    project = new_project()
-    shrink(project)
-    project.run("dvc", "repro")
-    project.run("git", "add", "--all")
-    project.run("git", "commit", "--quiet", "--message", "default run")
+    project = new_project(run_small_default)
     _draw_parts(project.folder.parent / "parts/lid")
     for command in COMMANDS:
         if command.startswith("dvc exp run -S") and not whole:

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from conf_files import read_conf
+from tiny_runs import TINY, run_tiny_stages, tiny_settings_in_name
+from viad import cli
 from viad.errors import ConfigError
 from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.protocol.splits import assign_splits
@@ -22,14 +24,9 @@ from waiting import processes_in, wait_until
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("*.yaml"))
-TINY = {
-    "dataset": "synthetic", "dataset.categories": "[texture]", "dataset.source.size": 128,
-    "dataset.source.train_normals": 10, "dataset.source.test_normals": 5, "dataset.source.anomalies": 3,
-    "backbone": "random", "image_size": 64, "bootstrap.resamples": 50,
-}  # fmt: skip
 
 
-IN_NAME = "_".join(sorted(f"{key}_{value}" for key, value in TINY.items() if key.startswith("dataset.source.")))
+IN_NAME = tiny_settings_in_name()
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -56,7 +53,7 @@ def _rows(counts, doubtful):
     return pd.DataFrame(rows)
 
 
-IN_NAME = "_".join(sorted(f"{key}_{value}" for key, value in TINY.items() if key.startswith("dataset.source.")))
+IN_NAME = tiny_settings_in_name()
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -171,51 +168,66 @@ def _status(project):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.pipeline
-def test_a_study_keeps_what_ran_says_what_failed_and_runs_nothing_twice(new_project):
+@pytest.fixture(scope="module")
+def killed_study(new_project):
+    """A project in which a study was ended while its first stage ran; clones have what a killed DVC leaves."""
     grids = [TINY | {"model": ["padim", "patchcore"]}, TINY | {"model": "padim", "image_size": 7}]
-    project = _with_study(new_project(), grids)
-    said = project.run("viad", "study", "tiny", "--jobs", "2", check=False)
-    assert "3 experiments, 3 to run" in said
-    rows = {row["experiment"]: row for row in _status(project)}
-    assert [row["result"] for row in rows.values()].count("done") == 2
-    failed = rows[f"padim-synthetic-7-random-{IN_NAME}-s3341"]
-    assert "from 32 to 4096" in failed["reason"]
-    assert (project.folder / failed["log"]).is_file()
-    listed = project.run("dvc", "exp", "list", "--name-only")
-    assert f"padim-synthetic-64-random-{IN_NAME}-s3341" in listed
-    assert f"patchcore-synthetic-64-random-{IN_NAME}-s3341" in listed
-    assert "3 experiments, 1 to run" in project.run("viad", "study", "tiny", "--dry-run")
-    project.run("python", "-c", "from viad.experiments.committed_results import collect; collect()")
-    assert "| synthetic, 64 px, random, dataset.source.anomalies=3, " in project.run("viad", "compare")
-    project.run("viad", "report", "--gallery", f"padim-synthetic-64-random-{IN_NAME}-s3341")
-    page = project.folder / "results/report"
-    assert (page / "index.html").is_file()
-    assert len(list((page / "pictures").rglob("*.jpg"))) >= 8
-    assert "no such experiment" in project.run("viad", "report", "--gallery", "nosuch", check=False)
-    (project.folder / "src/viad/artifacts/anomaly_maps.py").open("a").write("# changed\n")
-    assert "uncommitted changes" in project.run("viad", "study", "tiny", check=False)
-
-
-@pytest.mark.pipeline
-def test_a_study_that_is_killed_goes_on(new_project):
-    project = _with_study(new_project(), [TINY | {"model": "padim"}])
+    project = _with_study(new_project(run_tiny_stages), grids)
+    assert "3 experiments, 3 to run" in project.run("viad", "study", "tiny", "--dry-run")
+    command = ["viad", "study", "tiny", "--jobs", "2"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    start = subprocess.Popen(["viad", "study", "tiny"], cwd=project.folder, env=project.env, **quiet)
+    start = subprocess.Popen(command, cwd=project.folder, env=project.env, **quiet)
     log = project.folder / f"studies/tiny/padim-synthetic-64-random-{IN_NAME}-s3341.log"
     wait_until(
         lambda: start.poll() is not None or (log.is_file() and "Running stage" in log.read_text()), "a stage runs"
     )
-    workers = project.env["VIAD_WORKERS"]
+    workers = Path(project.env["VIAD_WORKERS"])
     assert start.poll() is None
     assert processes_in(workers) != []
     start.send_signal(signal.SIGTERM)
     assert start.wait() != 0
     wait_until(lambda: processes_in(workers) == [], "all that the study started ends")
-    (clone,) = (path for path in Path(workers).iterdir() if path.is_dir())
-    (clone / ".dvc/tmp/rwlock").write_text("")  # as DVC leaves it when it is killed while writing
-    project.run("viad", "study", "tiny")
-    assert [row["result"] for row in _status(project)].count("done") == 1
+    clones = [path for path in workers.iterdir() if path.is_dir()]
+    assert len(clones) == 2
+    for clone in clones:
+        (clone / ".dvc/tmp/rwlock").write_text("")  # DVC, killed while it writes this file
+    return project
+
+
+@pytest.mark.pipeline
+def test_a_killed_study_goes_on_says_what_failed_and_runs_nothing_twice(killed_study, monkeypatch, capsys):
+    project = killed_study
+    project.run("viad", "study", "tiny", "--jobs", "2", check=False)
+    rows = {row["experiment"]: row for row in _status(project)}
+    done, failed = (f"padim-synthetic-{size}-random-{IN_NAME}-s3341" for size in (64, 7))
+    assert {name for name, row in rows.items() if row["result"] == "done"} == {done, done.replace("padim", "patchcore")}
+    assert "from 32 to 4096" in rows[failed]["reason"]
+    assert (project.folder / rows[failed]["log"]).is_file()
+    listed = project.run("dvc", "exp", "list", "--name-only").split()
+    assert {done, done.replace("padim", "patchcore")} <= set(listed)
+    project.run("python", "-c", "from viad.experiments.committed_results import collect; collect()")
+
+    def viad(*arguments):
+        """What the command prints; here, as a process of its own would first import for seconds."""
+        monkeypatch.setattr("sys.argv", ["viad", *arguments])
+        code, printed = cli.main(), capsys.readouterr()
+        return code, printed.out + printed.err
+
+    monkeypatch.chdir(project.folder)
+    code, said = viad("study", "tiny", "--dry-run")
+    assert (code, "3 experiments, 1 to run" in said) == (0, True)
+    code, said = viad("compare")
+    assert (code, "| synthetic, 64 px, random, dataset.source.anomalies=3, " in said) == (0, True)
+    code, _ = viad("report", "--gallery", done)
+    assert code == 0
+    page = project.folder / "results/report"
+    assert (page / "index.html").is_file()
+    assert len(list((page / "pictures").rglob("*.jpg"))) >= 8
+    code, said = viad("report", "--gallery", "nosuch")
+    assert (code, "no such experiment" in said) == (1, True)
+    (project.folder / "src/viad/artifacts/anomaly_maps.py").open("a").write("# changed\n")
+    code, said = viad("study", "tiny")
+    assert (code, "uncommitted changes" in said) == (1, True)
 
 
 def test_a_planned_name_is_that_of_the_run(monkeypatch, tmp_path):
