@@ -4,7 +4,7 @@ from viad.artifacts.markdown import format_table
 from viad.protocol.shifts import SHIFTS
 
 
-def severity_table() -> str:
+def format_severities() -> str:
     """What the number of each shift means, what it does to masks, and the number of each severity, as Markdown."""
     head = ["shift", "the number is", "sampled for each image", "masks", "1", "2", "3", "4", "5"]
     rows = [

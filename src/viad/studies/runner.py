@@ -21,12 +21,12 @@ from typing import IO
 
 from viad.artifacts.dvc_adapter import Repository
 from viad.errors import ConfigError
-from viad.studies.plans import FOLDER, Experiment
-from viad.studies.stage_server import stage_server
-from viad.studies.worker_clones import Clone, CloneError, clones, output
+from viad.studies.plans import STUDIES_FOLDER, Experiment
+from viad.studies.stage_server import start_stage_server
+from viad.studies.worker_clones import Clone, CloneError, lock_clones, run_command
 
-ENDS = (signal.SIGTERM, signal.SIGHUP)  # asked to stop, and the terminal is gone
-STATUS = ("experiment", "result", "seconds", "reason", "log")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # asked to stop, and the terminal is gone
+STATUS_COLUMNS = ("experiment", "result", "seconds", "reason", "log")
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Outcome:
     log: str
 
 
-def existing() -> set[str]:
+def list_experiments() -> set[str]:
     """The names of all experiments that DVC knows here, whatever commit they started from."""
     with Repository() as repo:
         return {name for name, _ in repo.list_experiments()}
 
 
-def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterator[Outcome]:
+def run_experiments(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterator[Outcome]:
     """Run experiments on `jobs` clones at once, and yield each as it ends.
 
     Stopping (Ctrl-C, a kill) leaves finished experiments as they are; what was broken off goes on from its
@@ -64,30 +64,32 @@ def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterato
     if jobs < 1:
         raise ConfigError(f"--jobs {jobs}: at least one clone is needed.")
     _check_committed()
-    logs = FOLDER / study
+    logs = STUDIES_FOLDER / study
     logs.mkdir(parents=True, exist_ok=True)
     free: SimpleQueue[Clone] = SimpleQueue()
     with (
-        clones(jobs) as held,
+        lock_clones(jobs) as held,
         ThreadPoolExecutor(jobs) as threads,
-        _children(jobs) as children,
-        stage_server(children.environment) as python,
+        _manage_children(jobs) as children,
+        start_stage_server(children.environment) as python,
     ):
         for clone in held:
             free.put(clone)
         children.environment["PATH"] = f"{python}{os.pathsep}{children.environment['PATH']}"
-        started = [threads.submit(_run, one, free, logs, children) for one in in_turn(experiments)]
+        started = [
+            threads.submit(_run_experiment, one, free, logs, children) for one in interleave_datasets(experiments)
+        ]
         try:
             for future in as_completed(started):
                 outcome = future.result()
-                _record(outcome, logs / "status.csv")
+                _record_outcome(outcome, logs / "status.csv")
                 yield outcome
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)  # what waits its turn must not touch its log any more
             raise
 
 
-def in_turn(experiments: Sequence[Experiment]) -> list[Experiment]:
+def interleave_datasets(experiments: Sequence[Experiment]) -> list[Experiment]:
     """Experiments with datasets taking turns: those of one dataset that start together would all make its images."""
     groups: dict[str, list[Experiment]] = {}
     for one in experiments:
@@ -96,7 +98,7 @@ def in_turn(experiments: Sequence[Experiment]) -> list[Experiment]:
 
 
 def _check_committed() -> None:
-    changed = output("git", "status", "--porcelain", "--", "src", "conf", "dvc.yaml", cwd=Path.cwd())
+    changed = run_command("git", "status", "--porcelain", "--", "src", "conf", "dvc.yaml", cwd=Path.cwd())
     if changed:
         raise ConfigError(f"uncommitted changes would not reach the clones that run a study. Commit them:\n{changed}")
 
@@ -134,9 +136,9 @@ class _Children:
 
 
 @contextmanager
-def _children(jobs: int) -> Iterator[_Children]:
+def _manage_children(jobs: int) -> Iterator[_Children]:
     children = _Children(jobs)
-    heard = [end for end in ENDS if signal.getsignal(end) != signal.SIG_IGN]  # `nohup` wants us to go on
+    heard = [end for end in STOP_SIGNALS if signal.getsignal(end) != signal.SIG_IGN]  # `nohup` wants us to go on
     before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in heard}
     try:
         yield children
@@ -148,7 +150,7 @@ def _children(jobs: int) -> Iterator[_Children]:
             signal.signal(end, handler)
 
 
-def _run(experiment: Experiment, free: "SimpleQueue[Clone]", logs: Path, children: _Children) -> Outcome:
+def _run_experiment(experiment: Experiment, free: "SimpleQueue[Clone]", logs: Path, children: _Children) -> Outcome:
     """Run one experiment in a free clone and carry it back."""
     clone, start, log = free.get(), time.perf_counter(), logs / f"{experiment.name}.log"
     settings = [word for override in experiment.overrides for word in ("-S", override)]
@@ -156,7 +158,7 @@ def _run(experiment: Experiment, free: "SimpleQueue[Clone]", logs: Path, childre
     try:
         with log.open("wb") as file:
             try:
-                clone.make_ready(experiment.name)
+                clone.reset(experiment.name)
                 ended = children.wait([*dvc, "run", "--name", experiment.name, *settings], clone, file)
                 if ended == 0:
                     ended = children.wait([*dvc, "push", "--no-cache", "origin", experiment.name], clone, file)
@@ -166,21 +168,21 @@ def _run(experiment: Experiment, free: "SimpleQueue[Clone]", logs: Path, childre
     finally:
         free.put(clone)
     seconds = time.perf_counter() - start
-    reason = "" if ended == 0 else _reason(log)
+    reason = "" if ended == 0 else _find_reason(log)
     return Outcome(experiment.name, "done" if ended == 0 else "failed", round(seconds, 1), reason, str(log))
 
 
-def _reason(log: Path) -> str:
+def _find_reason(log: Path) -> str:
     """The line of a log that says why: our own errors first, else the last one."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error:") and "failed to reproduce" not in line]
     return (errors or lines or ["no word"])[-1]
 
 
-def _record(outcome: Outcome, path: Path) -> None:
+def _record_outcome(outcome: Outcome, path: Path) -> None:
     new = not path.is_file()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         if new:
-            writer.writerow(STATUS)
-        writer.writerow([getattr(outcome, column) for column in STATUS])
+            writer.writerow(STATUS_COLUMNS)
+        writer.writerow([getattr(outcome, column) for column in STATUS_COLUMNS])

@@ -21,12 +21,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-PACKAGES = ("anomalib.models", "lightning", "matplotlib.pyplot", "pandas", "scipy.stats", "sklearn.metrics")
-ORPHANED = 2.0  # seconds after which a server notices that nobody needs it any more
+PRELOADED_PACKAGES = ("anomalib.models", "lightning", "matplotlib.pyplot", "pandas", "scipy.stats", "sklearn.metrics")
+ORPHAN_SECONDS = 2.0  # seconds after which a server notices that nobody needs it any more
 
 # Stands on the PATH as `python`: hands a stage to the server, and is Python itself for all else.
 # The shell starts it, as a #! takes no path with blanks; for Python its two lines are a string.
-CLIENT = """#!/bin/sh
+CLIENT_SCRIPT = """#!/bin/sh
 '''exec' "{python}" -IS "$0" "$@"
 ' '''
 import json, os, socket, sys
@@ -53,7 +53,7 @@ sys.exit(1)
 
 
 @contextlib.contextmanager
-def stage_server(environment: Mapping[str, str], packages: Sequence[str] = PACKAGES) -> Iterator[Path]:
+def start_stage_server(environment: Mapping[str, str], packages: Sequence[str] = PRELOADED_PACKAGES) -> Iterator[Path]:
     """Run a server; yields a folder with the `python` that uses it, to be put before others on the PATH.
 
     Args:
@@ -68,7 +68,7 @@ def stage_server(environment: Mapping[str, str], packages: Sequence[str] = PACKA
         address = str(Path(folder) / "socket")
         client = Path(folder) / "bin" / "python"
         client.parent.mkdir()
-        client.write_text(CLIENT.format(python=sys.executable, address=address), encoding="utf-8")
+        client.write_text(CLIENT_SCRIPT.format(python=sys.executable, address=address), encoding="utf-8")
         client.chmod(0o755)
         # -P: the modules beside this one must not stand in for packages of the same name.
         command = [sys.executable, "-P", "-W", "ignore", __file__, address, *packages]
@@ -83,7 +83,7 @@ def stage_server(environment: Mapping[str, str], packages: Sequence[str] = PACKA
                 process.kill()
 
 
-def serve(address: str, packages: Sequence[str]) -> None:
+def serve_stages(address: str, packages: Sequence[str]) -> None:
     """Import the packages, then fork for each that connects; it ends by a kill, or when who started it has ended."""
     parent = os.getppid()
     for name in packages:
@@ -94,7 +94,7 @@ def serve(address: str, packages: Sequence[str]) -> None:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(address)
     listening.listen()
-    listening.settimeout(ORPHANED)
+    listening.settimeout(ORPHAN_SECONDS)
     print("ready", flush=True)
     while os.getppid() == parent:
         try:
@@ -103,12 +103,12 @@ def serve(address: str, packages: Sequence[str]) -> None:
             continue
         if os.fork() == 0:
             listening.close()
-            _answer(line)
+            _answer_request(line)
             os._exit(0)
         line.close()
 
 
-def _answer(line: socket.socket) -> None:
+def _answer_request(line: socket.socket) -> None:
     """Run what is asked in a fork of this one; say its exit code, and kill it when nobody listens any more."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     first, streams, _, _ = socket.recv_fds(line, 1, 3)
@@ -117,7 +117,7 @@ def _answer(line: socket.socket) -> None:
     worker = os.fork()
     if worker == 0:
         line.close()
-        os._exit(_run(arguments, folder, environment, streams))
+        os._exit(_run_script(arguments, folder, environment, streams))
     for stream in streams:
         os.close(stream)
     while True:
@@ -131,7 +131,7 @@ def _answer(line: socket.socket) -> None:
             return
 
 
-def _run(arguments: Sequence[str], folder: str, environment: Mapping[str, str], streams: Sequence[int]) -> int:
+def _run_script(arguments: Sequence[str], folder: str, environment: Mapping[str, str], streams: Sequence[int]) -> int:
     """Run a script as `python` would in that folder; its exit code."""
     for place, stream in enumerate(streams):
         os.dup2(stream, place)
@@ -154,4 +154,4 @@ def _run(arguments: Sequence[str], folder: str, environment: Mapping[str, str], 
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2:])
+    serve_stages(sys.argv[1], sys.argv[2:])

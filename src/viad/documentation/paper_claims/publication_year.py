@@ -5,14 +5,14 @@ from pathlib import Path
 
 from viad.config.composition import head_comment
 
-CONF = Path("conf/model")
-YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+MODEL_CONF = Path("conf/model")
+YEAR_PATTERN = re.compile(r"\b(?:19|20)\d\d\b")
 
 
-def first_year(model: str) -> int | None:
+def find_publication_year(model: str) -> int | None:
     """The first year in the comment at the head of a model's yaml, that of its paper; None if there is none."""
-    path = CONF / f"{model}.yaml"
+    path = MODEL_CONF / f"{model}.yaml"
     if not path.is_file():
         return None
-    found = YEAR.search(head_comment(path))
+    found = YEAR_PATTERN.search(head_comment(path))
     return int(found.group()) if found else None

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from viad.artifacts import markdown
 from viad.artifacts.samples import NORMAL
-from viad.comparison.statistics import interval, resampled, wins
-from viad.comparison.tables import RESAMPLES, Scores, baseline_runs
+from viad.comparison.comparison_tables import PAIRED_RESAMPLES, Scores, select_baseline_runs
+from viad.comparison.paired_bootstrap import compare_image_pairs, compute_interval, resample_mean
 
-SOME, ALL = "mtd_exposures", "mtd"  # training sees some of the exposures, or all
-LEAST = 10  # normal tiles; exposures with fewer are left out
-COLUMNS = ("detector", "trained_on_some", "trained_on_all", "difference", "low", "high")
+SOME_EXPOSURES, ALL_EXPOSURES = "mtd_exposures", "mtd"  # training sees some of the exposures, or all
+MIN_NORMALS = 10  # normal tiles; exposures with fewer are left out
+EXPOSURE_COLUMNS = ("detector", "trained_on_some", "trained_on_all", "difference", "low", "high")
 
 
-def unseen_above_seen(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
+def compare_exposures(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     """How often a normal tile under an unseen exposure scores above one under a seen exposure; 0.5 is no difference.
 
     Some exposures may be harder in themselves, so each detector is compared with the same detector trained on all
@@ -26,32 +26,32 @@ def unseen_above_seen(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     Returns:
         one row per detector that ran on both: the two shares, and their difference with its 95 % interval.
     """
-    runs = baseline_runs(table[table["dataset.name"].isin([SOME, ALL])])
+    runs = select_baseline_runs(table[table["dataset.name"].isin([SOME_EXPOSURES, ALL_EXPOSURES])])
     rows = []
     for detector, group in runs.groupby("detector"):
         found = {}
-        for seed, dataset in enumerate((SOME, ALL)):  # different seeds resample different tiles
+        for seed, dataset in enumerate((SOME_EXPOSURES, ALL_EXPOSURES)):  # different seeds resample different tiles
             names = group[group["dataset.name"] == dataset][["experiment", "category"]].to_records(index=False)
-            if len(names) and (won := _won(scores.get((dataset, names[0][1])), names[0][0])) is not None:
-                found[dataset] = won.mean(), resampled(won, RESAMPLES, seed)
+            if len(names) and (won := _compare_tiles(scores.get((dataset, names[0][1])), names[0][0])) is not None:
+                found[dataset] = won.mean(), resample_mean(won, PAIRED_RESAMPLES, seed)
         if len(found) == 2:
-            (some, drawn), (every, control) = found[SOME], found[ALL]
-            rows.append([detector, some, every, some - every, *interval(drawn - control)])
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+            (some, drawn), (every, control) = found[SOME_EXPOSURES], found[ALL_EXPOSURES]
+            rows.append([detector, some, every, some - every, *compute_interval(drawn - control)])
+    return pd.DataFrame(rows, columns=list(EXPOSURE_COLUMNS))
 
 
-def _won(tested: pd.DataFrame | None, experiment: str) -> NDArray[np.float64] | None:
+def _compare_tiles(tested: pd.DataFrame | None, experiment: str) -> NDArray[np.float64] | None:
     """Which tiles under unseen exposures score above which under seen ones; None if the scores are missing."""
     if tested is None or experiment not in tested.columns:
         return None
     normals = tested[tested["label"] == NORMAL].dropna(subset=[experiment])
-    normals = normals[normals.groupby("domain")["label"].transform("size") >= LEAST]
-    conf = yaml.safe_load(Path(f"conf/dataset/{SOME}.yaml").read_text(encoding="utf-8"))
+    normals = normals[normals.groupby("domain")["label"].transform("size") >= MIN_NORMALS]
+    conf = yaml.safe_load(Path(f"conf/dataset/{SOME_EXPOSURES}.yaml").read_text(encoding="utf-8"))
     unseen = 1 - normals["domain"].isin(conf["options"]["train_exposures"]).to_numpy(dtype=np.int64)
-    return wins(normals[experiment].to_numpy(dtype=float), unseen) if len(set(unseen)) == 2 else None
+    return compare_image_pairs(normals[experiment].to_numpy(dtype=float), unseen) if len(set(unseen)) == 2 else None
 
 
-def exposures_table(found: pd.DataFrame) -> str:
+def format_exposures(found: pd.DataFrame) -> str:
     """The rows of `unseen_above_seen` as a Markdown table."""
     if found.empty:
         return "*Not run yet.*\n"
