@@ -93,7 +93,7 @@ def test_a_plan_is_all_combinations_each_once(monkeypatch):
 
 def test_an_unknown_study_edition_or_override_is_an_error(monkeypatch):
     monkeypatch.chdir(ROOT)
-    with pytest.raises(ConfigError, match="there is no study 'nosuch'"):
+    with pytest.raises(ConfigError, match="no study is called 'nosuch'"):
         read_study("nosuch", "small")
     with pytest.raises(ConfigError, match="choose one of small, paper"):
         read_study("color", "large")

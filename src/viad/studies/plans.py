@@ -1,7 +1,7 @@
 """Studies: lists of experiments that answer one question, as data in conf/study/.
 
-A study has two presets, `small` (embedded datasets, a CPU) and `paper`. A preset is a list of grids; a grid
-gives overrides, as after `-S`, a value or a list of values each; the experiments are all their combinations.
+A study has two presets, `small` (embedded datasets, a CPU) and `paper`. A preset is a list of grids. A grid has a value
+or a list of values for each override (as after `-S`); its experiments are all combinations.
 """
 
 import copy
@@ -59,12 +59,12 @@ def read_study(name: str, preset: str) -> list[dict[str, Any]]:
 def _read_yaml_of_study(name: str) -> dict[str, Any]:
     path = STUDY_CONF / f"{name}.yaml"
     if not path.is_file():
-        raise ConfigError(f"there is no study '{name}'. Choose one of {', '.join(list_studies())}.")
+        raise ConfigError(f"no study is called '{name}'. Choose one of {', '.join(list_studies())}.")
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def list_studies() -> list[str]:
-    """The studies there are, by name."""
+    """List the names of all studies in conf/study/."""
     return sorted(path.stem for path in STUDY_CONF.glob("*.yaml"))
 
 
@@ -74,55 +74,55 @@ def read_shown_tables(name: str) -> list[str]:
 
 
 def read_question(name: str) -> str:
-    """The question that a study answers: the comment at the head of its yaml."""
+    """Read the question that a study answers: the comment at the head of its yaml."""
     return head_comment(STUDY_CONF / f"{name}.yaml")
 
 
 def list_states(name: str, planned: Sequence[str], done: Collection[str]) -> list[dict[str, str]]:
-    """What became of the experiments of a study: done, failed (with the reason and the log) or missing.
+    """List the states of a study's experiments: done, failed (with the reason and the log) or missing.
 
     Args:
         name: of the study.
-        planned: its experiments.
-        done: all experiments whose results are known.
+        planned: names of its experiments.
+        done: names of all experiments that have results.
     """
     last = _read_status(name)
-    found = []
-    for one in planned:
-        failed = one not in done and one in last and last[one]["result"] == "failed"
-        state = "done" if one in done else "failed" if failed else "missing"
-        why = {key: str(last[one][key]) if failed else "" for key in ("reason", "log")}
-        found.append({"experiment": one, "state": state, **why})
-    return found
+    states = []
+    for experiment in planned:
+        failed = experiment not in done and experiment in last and last[experiment]["result"] == "failed"
+        state = "done" if experiment in done else "failed" if failed else "missing"
+        failure = {key: str(last[experiment][key]) if failed else "" for key in ("reason", "log")}
+        states.append({"experiment": experiment, "state": state, **failure})
+    return states
 
 
 def list_attempted(name: str) -> set[str]:
-    """The experiments that were run for a study here, whatever became of them."""
+    """List the experiments that were run for a study here, whether they succeeded or failed."""
     return set(_read_status(name))
 
 
 def _read_status(name: str) -> dict[str, dict[Any, Any]]:
-    """The last row of each experiment in a study's status.csv."""
+    """Read the last row of each experiment in a study's status.csv."""
     path = STUDIES_FOLDER / name / "status.csv"
     rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.is_file() else []
     return {str(row["experiment"]): row for row in rows}
 
 
 def plan_experiments(grids: Iterable[Mapping[str, Any]]) -> list[Experiment]:
-    """The experiments of all grids, each once, named by what they are.
+    """Plan the experiments of all grids, each once, named by their conditions.
 
     Raises:
-        ConfigError: an override is not known.
+        ConfigError: an override names no parameter.
     """
-    found: dict[str, Experiment] = {}
+    planned: dict[str, Experiment] = {}
     for overrides in itertools.chain.from_iterable(map(_list_combinations, grids)):
-        one = _plan_experiment(overrides)
-        found.setdefault(one.name, one)
-    return list(found.values())
+        experiment = _plan_experiment(overrides)
+        planned.setdefault(experiment.name, experiment)
+    return list(planned.values())
 
 
 def list_datasets(grids: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The datasets that grids name."""
+    """List the datasets that grids name."""
     return {name for grid in grids for name in _as_list(grid.get("dataset", "elpv"))}
 
 
@@ -136,8 +136,8 @@ def _as_list(values: Any) -> list[Any]:
 
 
 def _plan_experiment(overrides: Sequence[str]) -> Experiment:
-    """An experiment: its groups are composed, and the other values put into what they compose to."""
-    # A group's choice and the preset decide what is composed; all else is a value in it.
+    """Plan an experiment: compose its groups and set the other values in the composed params."""
+    # Groups and the preset decide the composition; every other override is a value in it.
     chosen = [
         one for one in overrides if (key := one.partition("=")[0]) == "preset" or (STUDY_CONF.parent / key).is_dir()
     ]
@@ -157,7 +157,7 @@ def _set_parameter(params: dict[str, Any], override: str) -> None:
     for part in parents:
         params = params[part] if isinstance(params.get(part), dict) else {}
     if last not in params:
-        raise ConfigError(f"{override}: there is no parameter '{key}'. Correct the study's yaml.")
+        raise ConfigError(f"{override}: params.yaml has no parameter '{key}'. Correct the study's yaml.")
     params[last] = yaml.safe_load(value)
 
 
@@ -177,16 +177,16 @@ def _compose_groups(root: str, groups: tuple[str, ...]) -> dict[str, Any]:
 
 
 def estimate_cost(experiments: Sequence[Experiment], measured: pd.DataFrame, jobs: int) -> str:
-    """What the experiments will take, from runs that were measured, in words.
+    """Estimate the time and the cache that experiments will take, from measured runs, in words.
 
     Args:
         experiments: that are still to be run.
-        measured: the table of collected experiments.
-        jobs: how many run at once.
+        measured: the table of all experiments with results.
+        jobs: the number of experiments that run at once.
     """
     trained = [seconds for one in experiments if (seconds := _estimate_training(one, measured)) is not None]
     if not trained:
-        return "none like these was measured yet, so there is no estimate of time"
+        return "no estimate of time, because no similar experiment has been measured yet"
     categories = sum(len(one.categories) for one in experiments)
     seconds = sum(trained) / len(trained) * len(experiments) + OVERHEAD_SECONDS * categories
     unlike = len(experiments) - len(trained)
@@ -206,7 +206,7 @@ SIMILAR_KEYS = (
 
 
 def _estimate_training(one: Experiment, measured: pd.DataFrame) -> float | None:
-    """Mean training time of the same model on the same data with the same preset, at the same size if there is one."""
+    """Estimate the training time in seconds: the mean of runs equal in `SIMILAR_KEYS`, at the same size if any ran."""
     like = measured
     for key in SIMILAR_KEYS:
         like = like[like[key] == one.conditions.get(key)]
