@@ -7,7 +7,7 @@ CONDITION_HEADINGS = ["parameter", "meaning", "baseline", "in a name", "axis"]
 
 
 def format_conditions() -> str:
-    """A row a condition: its meaning, its baseline, how a name has it, and the axis that shows its effect."""
+    """Format one row per condition: its meaning, baseline, format in a name, and the axis that shows its effect."""
     baselines = format_baselines()
     rows = [
         [f"`{one.key}`", one.meaning, baselines[one.key] or "–", _format_name(one), one.axis.name if one.axis else ""]
@@ -17,7 +17,7 @@ def format_conditions() -> str:
 
 
 def format_excluded_parameters() -> str:
-    """A row a parameter that does not distinguish experiments, and why."""
+    """Format one row per parameter that does not distinguish experiments, with the reason."""
     rows = [
         [f"`{key.removesuffix('.')}`", reason]
         for key, reason in EXCLUDED_PARAMETERS.items()

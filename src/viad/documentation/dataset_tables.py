@@ -15,7 +15,7 @@ DATASET_CONF = Path("conf/dataset")
 
 
 def format_datasets() -> str:
-    """One row per dataset: licence, images, categories, uses, and how to download it."""
+    """Format one row per dataset: licence, images, categories, uses, and the way to download it."""
     head = [
         "`dataset=`",
         "title",
@@ -37,7 +37,7 @@ def format_datasets() -> str:
 
 
 def format_counts() -> str:
-    """The published counts of each category and split, which the `raw` stage compares with the files."""
+    """Format the published counts of each category and split, which the `raw` stage compares with the files."""
     rows = []
     for dataset in _read_published_datasets():
         for category, known in (dataset["counts"] or {}).items():
@@ -53,7 +53,7 @@ def format_counts() -> str:
 
 
 def format_dataset_results(experiments: pd.DataFrame, datasets: list[str]) -> str:
-    """Every experiment on some datasets, with pixel-level metrics and the AUROC of each defect type."""
+    """Format all experiments on some datasets, with pixel-level metrics and the AUROC of each defect type."""
     runs = experiments[experiments["dataset.name"].isin(datasets)]
     shown = [metric for metric in metrics_shown("datasets") if runs[metric.key].notna().any()]
     rows = []
@@ -68,7 +68,7 @@ def format_dataset_results(experiments: pd.DataFrame, datasets: list[str]) -> st
 
 
 def _read_published_datasets() -> Iterator[dict[str, Any]]:
-    """The yamls of published datasets, without those that `viad import` wrote."""
+    """Read the yamls of published datasets, without those that `viad import` wrote."""
     for path in sorted(DATASET_CONF.glob("*.yaml")):
         dataset = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not dataset["code"].endswith("imported.py"):

@@ -7,7 +7,7 @@ METRIC_SECTIONS: tuple[tuple[Level, ...], ...] = (("image",), ("threshold", "shi
 
 
 def format_metrics() -> list[str]:
-    """A table for each section of docs/metrics.md: a row a metric."""
+    """Format a table for each section of docs/metrics.md, one row per metric."""
     return [_format_section(levels) for levels in METRIC_SECTIONS]
 
 

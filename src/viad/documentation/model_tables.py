@@ -17,7 +17,7 @@ BASELINE_KEYS = (*FIXED_KEYS, "supervision.anomalies", "seed")  # conditions tha
 
 
 def format_models(experiments: pd.DataFrame) -> str:
-    """One row per model on ELPV with the preset small; a model that was not run names the files it needs."""
+    """Format one row per model on ELPV with the preset small; a model that was not run names the files it needs."""
     measured, costs = (
         metrics_shown("models", metrics) for metrics in (measured_metrics(), metrics_at("training", "cost"))
     )
@@ -41,7 +41,7 @@ def format_models(experiments: pd.DataFrame) -> str:
 
 
 def format_supervision(experiments: pd.DataFrame) -> str:
-    """AUROC on pooled ELPV by model and number of labelled anomalies, mean and range over the seeds."""
+    """Format the AUROC on pooled ELPV by model and number of labelled anomalies, mean and range over the seeds."""
     pooled = _list_baselines("seed", "supervision.anomalies") | {"dataset.name": "elpv_pooled"}
     runs = _select_runs(experiments, pooled).drop_duplicates(
         ["model.name", "supervision.anomalies", "seed"], keep="last"
@@ -54,17 +54,17 @@ def format_supervision(experiments: pd.DataFrame) -> str:
 
 
 def format_contamination(experiments: pd.DataFrame) -> str:
-    """AUROC by model and category without and with contamination, and the loss; means over their common seeds."""
+    """Format the AUROC by model and category without and with contamination, and the loss; means over common seeds."""
     runs = _select_runs(experiments, _list_baselines("dataset.name", "contamination.ratio", "seed"))
     runs = runs.drop_duplicates(["dataset.name", "category", "model.name", "contamination.ratio", "seed"], keep="last")
     rows = []
     for (dataset, category, model), group in runs.groupby(["dataset.name", "category", "model.name"]):
         value = group.pivot(index="seed", columns="contamination.ratio", values="image_auroc")
         for ratio in sorted(map(float, value.columns)):
-            if ratio > 0 and 0 in value.columns and len(both := value[[0, ratio]].dropna()):
-                clean, noisy = both[0].mean(), both[ratio].mean()
-                numbers = [f"{x:.3f}" for x in (clean, noisy, clean - noisy)]
-                rows.append([dataset, category, model, f"{ratio:.0%}", len(both), *numbers])
+            if ratio > 0 and 0 in value.columns and len(pairs := value[[0, ratio]].dropna()):
+                clean, contaminated = pairs[0].mean(), pairs[ratio].mean()
+                numbers = [f"{x:.3f}" for x in (clean, contaminated, clean - contaminated)]
+                rows.append([dataset, category, model, f"{ratio:.0%}", len(pairs), *numbers])
     head = ["dataset", "category", "model", "contamination", "seeds", "AUROC clean", "AUROC", "loss"]
     return markdown.format_table(head, rows)
 

@@ -1,7 +1,7 @@
-"""Published numbers with ours beside them: docs/published.csv is the data, docs/published.md the page made from it.
+"""Published values compared with ours: docs/published.csv is the data, docs/published.md the generated page.
 
-A number holds under its protocol only (crop, resolution, choice of the epoch, split, weights): where ours were made
-otherwise, the page says in which points.
+A value is valid only under its protocol (crop, resolution, choice of the epoch, split, weights). The page lists the
+differences between the published protocol and ours.
 """
 
 from pathlib import Path
@@ -33,9 +33,9 @@ PUBLISHED_TEXTS = (
 )
 NUMBER_LIMITS = {"value": (0, 1), "labels": (0, 10**6), "contamination": (0, 0.99), "crop": (0.01, 1)}
 NUMBER_LIMITS |= {"image_size": (1, 10**5), "seeds": (1, 10**4)}
-REQUIRED_NUMBERS = ("value", "labels")  # the other numbers may be empty: the source does not say
-# What of ours may differ from a published number's protocol, as the page says it; validation shows in the selection of
-# the epoch. Every other condition of ours is the baseline.
+REQUIRED_NUMBERS = ("value", "labels")  # the other numbers may be empty: the source may not state them
+# Columns in which our protocol may differ from the published one; the selection of the epoch covers the validation.
+# Our other conditions are at the baseline.
 PROTOCOL_COLUMNS = ["image_size", "backbone.name", "protocol", "contamination.ratio", "preset", "training.selection"]
 FREE_KEYS = {"dataset.name", "validation.name", *PROTOCOL_COLUMNS}
 PUBLISHED_HEADINGS = [
@@ -67,10 +67,10 @@ PUBLISHED_REST = """
 
 
 def read_published() -> pd.DataFrame:
-    """The published values, checked; unknown numbers are NaN, unknown texts empty.
+    """Read and check the published values; unknown numbers are NaN, unknown texts empty.
 
     Raises:
-        ConfigError: a column is missing, or a row holds what cannot be; the message names its line.
+        ConfigError: a column is missing, or a row has an invalid value; the message names its line.
     """
     table = pd.read_csv(PUBLISHED_CSV, dtype=str, keep_default_na=False)
     if wrong := {str(column) for column in table} ^ {*PUBLISHED_TEXTS, *NUMBER_LIMITS}:
@@ -104,7 +104,7 @@ def read_published() -> pd.DataFrame:
 
 
 def compare_with_published(experiments: pd.DataFrame) -> pd.DataFrame:
-    """The published values and, in columns that begin with 'our', ours in the setting that differs least, if any."""
+    """Return the published values and, in columns that begin with 'our', our values under the most similar protocol."""
     for key, text in format_baselines().items():
         if key in FIXED_KEYS and key not in FREE_KEYS:
             experiments = experiments.loc[[format_value(value) == text for value in experiments[key]]]
@@ -126,7 +126,7 @@ def compare_with_published(experiments: pd.DataFrame) -> pd.DataFrame:
 
 
 def format_published_rows(experiments: pd.DataFrame) -> pd.DataFrame:
-    """The same for readers, all of text: `dataset` and `HEAD`; what has been run here comes first."""
+    """Format the comparison for readers: `dataset` and `PUBLISHED_HEADINGS`; values that were run here come first."""
     rows = compare_with_published(experiments)
     rows = rows.sort_values("our value", na_position="last", key=lambda values: values.isna(), kind="stable")
     return pd.DataFrame(
@@ -136,7 +136,7 @@ def format_published_rows(experiments: pd.DataFrame) -> pd.DataFrame:
 
 
 def format_published_page(experiments: pd.DataFrame) -> str:
-    """The text of docs/published.md: a table for each dataset of what was run here, and a line on the rest."""
+    """Format docs/published.md: a table of the values that were run here for each dataset, and a line on the rest."""
     datasets, rows = _read_datasets(), compare_with_published(experiments)
     page, run = PUBLISHED_INTRO.format(count=len(rows)), rows["our value"].notna()
     for name, part in rows[run].groupby("dataset"):
@@ -153,12 +153,12 @@ def format_published_page(experiments: pd.DataFrame) -> str:
 
 
 def _find_candidates(row: dict[Any, Any], categories: list[str], runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Ours for a published value: one for each set of experiments that differ in nothing but the seed."""
+    """Find our values for a published one: one for each set of experiments that differ only in the seed."""
     runs = runs[(runs["model.name"] == row["model"]) & (runs["dataset.name"] == row["dataset"])].dropna(
         subset=PROTOCOL_COLUMNS
     )
     runs = runs[pd.to_numeric(runs["supervision.anomalies"], errors="coerce") == row["labels"]]
-    # Papers count contamination as a share of the normals, we of all images: 0.091 is their 0.1.
+    # Papers give contamination as a share of the normals, we give a share of all images: our 0.091 is their 0.1.
     runs, found = runs[(runs["contamination.ratio"].astype(float) - row["contamination"]).abs() <= 0.01], []
     for _, group in runs.groupby(number_runs(runs)):
         values = group.pivot_table(index="seed", columns="category", values=row["metric"]).reindex(columns=categories)
@@ -169,7 +169,7 @@ def _find_candidates(row: dict[Any, Any], categories: list[str], runs: pd.DataFr
 
 
 def _describe_protocol(row: dict[Any, Any]) -> dict[str, str]:
-    """What is said of a protocol, in words; empty where there is nothing to say."""
+    """Describe a protocol by its points; '' for points that need no description."""
     crop, size, noise = row["crop"], row["image_size"], row["contamination"]
     return {
         "crop": "crop not stated" if pd.isna(crop) else "no crop" if crop == 1 else f"centre crop {crop:g}",

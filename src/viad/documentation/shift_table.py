@@ -5,7 +5,7 @@ from viad.protocol.shifts import SHIFTS
 
 
 def format_severities() -> str:
-    """What the number of each shift means, what it does to masks, and the number of each severity, as Markdown."""
+    """Format one row per shift: the meaning of its number, its effect on masks, and the number of each severity."""
     head = ["shift", "the number is", "sampled for each image", "masks", "1", "2", "3", "4", "5"]
     rows = [
         [kind.name, kind.meaning, "yes" if kind.sampled else "no", "move" if kind.moves_masks else "stay"]

@@ -1,4 +1,4 @@
-"""The figures of docs/findings.md: curves of a condition, one panel a test set."""
+"""The figures of docs/findings.md: curves of a condition, one panel per test set."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from viad.artifacts.atomic import replacing
 
-PANELS_PER_ROW, PANEL_INCHES = 3, (3.4, 2.7)  # panels a row, and the inches of one
+PANELS_PER_ROW, PANEL_INCHES = 3, (3.4, 2.7)  # panels per row, and inches of a panel
 CURVE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's
 CURVE_MARKERS = "osD^vPX"
 
 
 def plot_curves(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw curves as `viad.comparison.condition_curves.curves` gives them, with their 95 % intervals, as SVG."""
+    """Plot the curves of `viad.comparison.condition_curves.build_curves`, with their 95 % intervals, as SVG."""
     rows = -(-len(curves) // PANELS_PER_ROW)
     columns = min(PANELS_PER_ROW, len(curves))
     figure = Figure(figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows + 0.5), layout="constrained")
@@ -32,7 +32,7 @@ def plot_curves(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
     shown = [name for name in names if name in handles]
     lines = [handles[name] for name in shown]
     figure.legend(lines, shown, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    # A fixed salt and no date: the same picture is the same file.
+    # With a fixed salt and no date, the same figure is the same file.
     with replacing(path) as aside, mpl.rc_context({"svg.hashsalt": "viad"}):
         figure.savefig(aside, format="svg", metadata={"Date": None})
 
@@ -58,7 +58,7 @@ def _plot_panel(axis: Axes, curve: Mapping[str, Any], names: Sequence[str]) -> N
 
 
 def _compute_error_bars(line: Mapping[str, Any]) -> list[list[float]]:
-    """How far each interval reaches below and above its value; 0 where there is none."""
+    """Compute the distances of each interval's ends below and above its value; 0 without an interval."""
     below, above = [], []
     for value, low, high in zip(line["y"], line["low"], line["high"], strict=True):
         below.append(0.0 if low is None or value is None else max(0.0, value - low))

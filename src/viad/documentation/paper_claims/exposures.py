@@ -18,7 +18,9 @@ EXPOSURE_COLUMNS = ("detector", "trained_on_some", "trained_on_all", "difference
 
 
 def compare_exposures(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
-    """How often a normal tile under an unseen exposure scores above one under a seen exposure; 0.5 is no difference.
+    """Compare normal tiles under unseen and seen exposures: the share of pairs in which the unseen one scores higher.
+
+    0.5 is no difference.
 
     Some exposures may be harder in themselves, so each detector is compared with the same detector trained on all
     exposures. The two have different test tiles, so the difference is resampled independently on both sides.
@@ -29,14 +31,14 @@ def compare_exposures(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     runs = select_baseline_runs(table[table["dataset.name"].isin([SOME_EXPOSURES, ALL_EXPOSURES])])
     rows = []
     for detector, group in runs.groupby("detector"):
-        found = {}
+        shares = {}
         for seed, dataset in enumerate((SOME_EXPOSURES, ALL_EXPOSURES)):  # different seeds resample different tiles
             names = group[group["dataset.name"] == dataset][["experiment", "category"]].to_records(index=False)
             if len(names) and (won := _compare_tiles(scores.get((dataset, names[0][1])), names[0][0])) is not None:
-                found[dataset] = won.mean(), resample_mean(won, PAIRED_RESAMPLES, seed)
-        if len(found) == 2:
-            (some, drawn), (every, control) = found[SOME_EXPOSURES], found[ALL_EXPOSURES]
-            rows.append([detector, some, every, some - every, *compute_interval(drawn - control)])
+                shares[dataset] = won.mean(), resample_mean(won, PAIRED_RESAMPLES, seed)
+        if len(shares) == 2:
+            (some, resampled), (every, control) = shares[SOME_EXPOSURES], shares[ALL_EXPOSURES]
+            rows.append([detector, some, every, some - every, *compute_interval(resampled - control)])
     return pd.DataFrame(rows, columns=list(EXPOSURE_COLUMNS))
 
 
@@ -51,9 +53,9 @@ def _compare_tiles(tested: pd.DataFrame | None, experiment: str) -> NDArray[np.f
     return compare_image_pairs(normals[experiment].to_numpy(dtype=float), unseen) if len(set(unseen)) == 2 else None
 
 
-def format_exposures(found: pd.DataFrame) -> str:
-    """The rows of `unseen_above_seen` as a Markdown table."""
-    if found.empty:
+def format_exposures(shares: pd.DataFrame) -> str:
+    """Format the rows of `compare_exposures` as a Markdown table."""
+    if shares.empty:
         return "*Not run yet.*\n"
     rows = [
         [
@@ -61,7 +63,7 @@ def format_exposures(found: pd.DataFrame) -> str:
             f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
             "yes" if row["low"] > 0 or row["high"] < 0 else "no",
         ]
-        for row in found.to_dict("records")
+        for row in shares.to_dict("records")
     ]  # fmt: skip
     head = ["detector", "trained on some exposures", "trained on all", "difference", "significant"]
     return markdown.format_table(head, rows)
