@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from composed import default_params_text
 from viad.processes.startup import keep_freed_memory
-from viad.studies.stage_server import stage_server
+from viad.studies.stage_server import start_stage_server
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests share the cores: a thread each, also for the commands they run
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -90,7 +90,7 @@ def new_project(tmp_path_factory):
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    with stage_server(os.environ | {"HF_HUB_OFFLINE": "1"}) as python:
+    with start_stage_server(os.environ | {"HF_HUB_OFFLINE": "1"}) as python:
 
         def make(prepare=None):
             project = Project(tmp_path_factory.mktemp("project"), python)

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 import many_experiments
-from viad.comparison.writing import compare
-from viad.experiments.conditions import as_cell, read_baselines
-from viad.experiments.tables import SAMPLE, Experiments, table_columns
+from viad.comparison.comparison_files import compare_experiments
+from viad.experiments.conditions import format_cell, read_baselines
+from viad.experiments.experiment_tables import IMAGE_COLUMNS, Experiments, list_table_columns
 from viad.metrics.image import image_auroc
 
-BASELINE = {key: as_cell(value) for key, value in read_baselines().items()} | {
+BASELINE = {key: format_cell(value) for key, value in read_baselines().items()} | {
     "dataset.code": "", "training.learning_type": "one_class",
     "training.selection": "last", "training.epochs": 4, "latency_p50_ms": 20.0, "peak_memory_megabytes": 900.0,
     "training.train_seconds": 9.0, "false_positive_rate": 0.05, "by_domain": "{}",
@@ -36,12 +36,12 @@ class Made:
             kinds = {"crack": value, "break": value}
             row = conditions | {"experiment": name, "category": category, "model.name": model} | quality
             self.rows.append(row | {"pg2": 0.3, "pb2": 0.4, "image_auroc_by_defect": json.dumps(kinds)})
-            images = self.scores.setdefault((conditions["dataset.name"], category), tested[SAMPLE].copy())
+            images = self.scores.setdefault((conditions["dataset.name"], category), tested[IMAGE_COLUMNS].copy())
             images[name] = tested["score"]
         return name
 
     def experiments(self):
-        return Experiments(pd.DataFrame(self.rows).reindex(columns=table_columns()), self.scores)
+        return Experiments(pd.DataFrame(self.rows).reindex(columns=list_table_columns()), self.scores)
 
     def compared(self):
-        return compare(self.experiments())
+        return compare_experiments(self.experiments())

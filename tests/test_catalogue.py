@@ -12,9 +12,9 @@ from PIL import Image
 
 import many_experiments
 from composed import default_params, default_params_text
-from viad.comparison.writing import compare, write_comparison
-from viad.documentation.generated_parts import BEGIN, END
-from viad.documentation.metric_tables import metric_tables
+from viad.comparison.comparison_files import compare_experiments, write_comparison
+from viad.documentation.generated_parts import BEGIN_MARKER, END_MARKER
+from viad.documentation.metric_tables import format_metrics
 from viad.experiments import committed_results
 from viad.metrics import catalogue, image
 from viad.metrics.catalogue import CATALOGUE, Metric, measured_metrics, metrics_shown
@@ -58,13 +58,13 @@ def test_aupimo_is_shown_wherever_aupro_is():
 
 def test_the_page_of_metrics_is_up_to_date():
     page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
-    parts = [part.split(END)[0].lstrip("\n") for part in page.split(BEGIN)[1:]]
-    assert parts == metric_tables(), "run `viad docs`"
+    parts = [part.split(END_MARKER)[0].lstrip("\n") for part in page.split(BEGIN_MARKER)[1:]]
+    assert parts == format_metrics(), "run `viad docs`"
 
 
 @pytest.mark.usefixtures("_toy")
 def test_a_new_metric_stands_in_the_page_of_metrics():
-    assert "| `toy` | Toy | the highest score, as a toy | higher |  |" in metric_tables()[0]
+    assert "| `toy` | Toy | the highest score, as a toy | higher |  |" in format_metrics()[0]
 
 
 @pytest.mark.usefixtures("_toy")
@@ -110,10 +110,10 @@ def repository(tmp_path):
 def test_a_new_metric_stands_in_comparison_page_and_kept_results(repository, monkeypatch):
     monkeypatch.chdir(repository)
     many_experiments.write(repository, 3, default_params())
-    experiments = committed_results.known()
+    experiments = committed_results.load_all_results()
     highest = experiments.table["toy"]
     assert highest.notna().all()
-    text = write_comparison(compare(experiments), repository / "comparison")
+    text = write_comparison(compare_experiments(experiments), repository / "comparison")
     assert "| Toy |" in text
     assert "toy" in (repository / "comparison/means.csv").read_text().splitlines()[0].split(",")
     page = contents(experiments, [], repository / "pictures")
@@ -122,8 +122,8 @@ def test_a_new_metric_stands_in_comparison_page_and_kept_results(repository, mon
     assert sorted(row["toy"] for row in page["experiments"]) == pytest.approx(sorted(highest))
     write_page(page, repository / "report")
     assert '"field":"toy"' in (repository / "report/data.js").read_text()
-    committed_results.collect()
-    assert committed_results.kept().table["toy"].tolist() == pytest.approx(highest.tolist(), rel=1e-5)
+    committed_results.collect_results()
+    assert committed_results.load_committed_results().table["toy"].tolist() == pytest.approx(highest.tolist(), rel=1e-5)
 
 
 def test_every_place_shows_something():

@@ -9,7 +9,7 @@ import pytest
 
 from viad import cli
 from viad.experiments import committed_results
-from viad.experiments.tables import Experiments
+from viad.experiments.experiment_tables import Experiments
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,7 +30,7 @@ def clone(tmp_path, monkeypatch):
         identity = ["-c", "user.name=t", "-c", "user.email=t"]
         subprocess.run(["git", *identity, *command], cwd=tmp_path, check=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(committed_results, "from_dvc", Experiments)
+    monkeypatch.setattr(committed_results, "load_dvc_experiments", Experiments)
     return tmp_path
 
 

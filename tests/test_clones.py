@@ -7,18 +7,18 @@ import sys
 import pytest
 from dvc.repo import Repo
 
-from viad.studies.worker_clones import GPUS, WORKERS, CloneError, clones, output
+from viad.studies.worker_clones import GPUS_VARIABLE, WORKERS_VARIABLE, CloneError, lock_clones, run_command
 
 WHO = ["-c", "user.name=t", "-c", "user.email=t@t"]
 
 
 def _repository(folder):
     folder.mkdir(parents=True)
-    output("git", "init", "--quiet", cwd=folder)
+    run_command("git", "init", "--quiet", cwd=folder)
     Repo.init(str(folder)).close()
     (folder / "params.yaml").write_text("a: 1\n")
-    output("git", "add", "--all", cwd=folder)
-    output("git", *WHO, "commit", "--quiet", "--message", "start", cwd=folder)
+    run_command("git", "add", "--all", cwd=folder)
+    run_command("git", *WHO, "commit", "--quiet", "--message", "start", cwd=folder)
     return folder
 
 
@@ -29,8 +29,8 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def here(made, tmp_path, monkeypatch):
-    monkeypatch.setenv(WORKERS, str(tmp_path / "workers"))
-    monkeypatch.delenv(GPUS, raising=False)
+    monkeypatch.setenv(WORKERS_VARIABLE, str(tmp_path / "workers"))
+    monkeypatch.delenv(GPUS_VARIABLE, raising=False)
     monkeypatch.chdir(made)
     return made
 
@@ -41,84 +41,88 @@ def _names(held):
 
 @pytest.mark.usefixtures("here")
 def test_a_clone_has_one_holder():
-    with clones(2) as first, clones(1) as second:
+    with lock_clones(2) as first, lock_clones(1) as second:
         assert len({*_names(first), *_names(second)}) == 3
-    with clones(1) as again:
+    with lock_clones(1) as again:
         assert _names(again) == _names(first)[:1]
 
 
 @pytest.mark.usefixtures("here")
 def test_a_process_that_outlives_its_study_keeps_the_clone():
-    with clones(1) as first:
+    with lock_clones(1) as first:
         child = subprocess.Popen(["sleep", "60"], pass_fds=[first[0].lock.fileno()])
-    with clones(1) as second:
+    with lock_clones(1) as second:
         assert _names(second) != _names(first)
     child.kill()
     child.wait()
-    with clones(1) as third:
+    with lock_clones(1) as third:
         assert _names(third) == _names(first)
 
 
 def test_another_checkout_of_the_same_name_has_its_own(here, tmp_path, monkeypatch):
-    with clones(1) as first:
+    with lock_clones(1) as first:
         pass
     monkeypatch.chdir(_repository(tmp_path / "project"))
-    with clones(1) as second:
+    with lock_clones(1) as second:
         assert _names(second) != _names(first)
-        assert output("git", "remote", "get-url", "origin", cwd=second[0].folder) != str(here)
+        assert run_command("git", "remote", "get-url", "origin", cwd=second[0].folder) != str(here)
 
 
 @pytest.mark.parametrize("lost", [".git/HEAD", ".git/objects"])
 def test_a_broken_clone_is_made_anew(here, lost):
-    with clones(1) as (clone,):
+    with lock_clones(1) as (clone,):
         pass
     path = clone.folder / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     (clone.folder / "params.yaml").write_text("a: 2\n")
-    with clones(1) as (clone,):
+    with lock_clones(1) as (clone,):
         assert (clone.folder / "params.yaml").read_text() == "a: 1\n"
-        cache = output(sys.executable, "-m", "dvc", "cache", "dir", cwd=clone.folder)
+        cache = run_command(sys.executable, "-m", "dvc", "cache", "dir", cwd=clone.folder)
         assert cache == str(here / ".dvc/cache")
 
 
 def test_a_clone_without_git_is_not_taken_for_what_it_lies_in(here, monkeypatch):
-    monkeypatch.setenv(WORKERS, str(here / "workers"))
-    with clones(1) as (clone,):
+    monkeypatch.setenv(WORKERS_VARIABLE, str(here / "workers"))
+    with lock_clones(1) as (clone,):
         pass
     shutil.rmtree(clone.folder / ".git")
     (here / "params.yaml").write_text("a: 3\n")
-    with clones(1):
+    with lock_clones(1):
         assert (here / "params.yaml").read_text() == "a: 3\n"
-        assert output("git", "branch", "--show-current", cwd=here) != ""
-    output("git", "checkout", "--quiet", "params.yaml", cwd=here)
+        assert run_command("git", "branch", "--show-current", cwd=here) != ""
+    run_command("git", "checkout", "--quiet", "params.yaml", cwd=here)
     shutil.rmtree(here / "workers")
 
 
 @pytest.mark.usefixtures("here")
 def test_each_clone_has_a_gpu_and_shares_it_where_they_are_few(monkeypatch):
-    monkeypatch.setenv(GPUS, "4,GPU-a1")
-    with clones(3) as held:
-        assert [clone.environment for clone in held] == [{GPUS: "4"}, {GPUS: "GPU-a1"}, {GPUS: "4"}]
-    with clones(1), clones(1) as other_study:
-        assert other_study[0].environment == {GPUS: "GPU-a1"}
+    monkeypatch.setenv(GPUS_VARIABLE, "4,GPU-a1")
+    with lock_clones(3) as held:
+        assert [clone.environment for clone in held] == [
+            {GPUS_VARIABLE: "4"},
+            {GPUS_VARIABLE: "GPU-a1"},
+            {GPUS_VARIABLE: "4"},
+        ]
+    with lock_clones(1), lock_clones(1) as other_study:
+        assert other_study[0].environment == {GPUS_VARIABLE: "GPU-a1"}
 
 
 @pytest.mark.usefixtures("here")
 def test_a_clone_is_made_ready():
-    with clones(1) as (clone,):
-        commit = output("git", "rev-parse", "HEAD", cwd=clone.folder)
+    with lock_clones(1) as (clone,):
+        commit = run_command("git", "rev-parse", "HEAD", cwd=clone.folder)
         for name in ("mine", "not-mine"):
-            output("git", "update-ref", f"refs/exps/ab/cd/{name}", commit, cwd=clone.folder)
+            run_command("git", "update-ref", f"refs/exps/ab/cd/{name}", commit, cwd=clone.folder)
         (clone.folder / "params.yaml").write_text("a: 2\n")
         locks = clone.folder / ".dvc/tmp/rwlock"
         locks.parent.mkdir(exist_ok=True)
         locks.write_text('{"a":')
-        clone.make_ready("mine")
+        clone.reset("mine")
         assert not locks.is_file()
         assert (clone.folder / "params.yaml").read_text() == "a: 1\n"
-        assert output("git", "for-each-ref", "--format=%(refname)", "refs/exps", cwd=clone.folder) == (
+        assert run_command("git", "for-each-ref", "--format=%(refname)", "refs/exps", cwd=clone.folder) == (
             "refs/exps/ab/cd/not-mine"
         )
         (clone.folder / ".git/index.lock").touch()
         with pytest.raises(CloneError, match=r"index\.lock"):
-            clone.make_ready("mine")
+            clone.reset("mine")

@@ -9,13 +9,13 @@ import pytest
 
 from made import BASELINE as BASELINE_ROW
 from made import Made
-from viad.comparison import tables
+from viad.comparison import comparison_tables as tables
 from viad.comparison.caveats import CAVEATS, find_caveats
-from viad.comparison.conditions import AXES, BASELINE, in_order, in_words, prepared
-from viad.comparison.writing import compare, readable, write_comparison
+from viad.comparison.comparison_files import compare_experiments, format_readable, write_comparison
+from viad.comparison.condition_axes import AXES, BASELINE, describe_conditions, prepare_experiments, sort_axis_values
 from viad.errors import DataError
-from viad.experiments.conditions import baseline_texts
-from viad.experiments.tables import Experiments, table_columns
+from viad.experiments.conditions import format_baselines
+from viad.experiments.experiment_tables import Experiments, list_table_columns
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,22 +26,22 @@ def _in_root(monkeypatch):
 
 
 def test_conditions_in_words():
-    baseline = baseline_texts()
-    assert in_words(baseline) == in_words({}) == BASELINE == "baseline"
+    baseline = format_baselines()
+    assert describe_conditions(baseline) == describe_conditions({}) == BASELINE == "baseline"
     shifted = baseline | {"shift.name": "brightness", "shift.severity": "3", "contamination.ratio": "0.2"}
-    assert in_words(shifted) == "brightness 3, contamination 0.2"
-    assert in_words(baseline | {"center_crop": "0.875", "epochs": "3"}) == "centre crop 0.875, 3 epochs"
+    assert describe_conditions(shifted) == "brightness 3, contamination 0.2"
+    assert describe_conditions(baseline | {"center_crop": "0.875", "epochs": "3"}) == "centre crop 0.875, 3 epochs"
 
 
 def test_values_of_an_axis_are_ordered_by_size_with_words_after_them():
-    assert in_order(["all", "10", "2", "0.5"]) == ["0.5", "2", "10", "all"]
-    assert in_order(["same", "none", ""]) == ["none", "same", ""]
+    assert sort_axis_values(["all", "10", "2", "0.5"]) == ["0.5", "2", "10", "all"]
+    assert sort_axis_values(["same", "none", ""]) == ["none", "same", ""]
 
 
 def test_every_axis_is_a_column_of_the_prepared_table():
-    table = prepared(
+    table = prepare_experiments(
         pd.DataFrame([BASELINE_ROW | {"model.name": "a", "experiment": "a", "category": "c"}]).reindex(
-            columns=table_columns()
+            columns=list_table_columns()
         )
     )
     assert {axis.column for axis in AXES.values()} <= set(table.columns)
@@ -52,7 +52,7 @@ def test_numbers_from_a_table_with_gaps_and_from_params_are_the_same_condition()
     rows = [
         BASELINE_ROW | {"image_size": size, "contamination.ratio": ratio} for size, ratio in ((256, 0), (256.0, 0.0))
     ]
-    table = prepared(pd.DataFrame(rows).astype(object).reindex(columns=table_columns()))
+    table = prepare_experiments(pd.DataFrame(rows).astype(object).reindex(columns=list_table_columns()))
     assert table["image_size"].tolist() == ["256", "256"]
     assert table["contamination.ratio"].tolist() == ["0", "0"]
 
@@ -63,7 +63,7 @@ def test_means_have_the_spread_of_categories_and_that_of_seeds():
         made.add("padim", skill=1, seed=seed)
     table = pd.DataFrame(made.rows)
     table["image_auroc"] = [0.8, 0.6, 0.9, 0.7]  # mono, poly under seed 1; then under seed 2
-    row = tables.means(prepared(table.reindex(columns=table_columns()))).iloc[0]
+    row = tables.average_runs(prepare_experiments(table.reindex(columns=list_table_columns()))).iloc[0]
     assert row["image_auroc"] == pytest.approx(0.75)
     assert row["image_auroc_categories"] == pytest.approx(np.std([0.85, 0.65], ddof=1))
     assert row["image_auroc_seeds"] == pytest.approx(np.std([0.8, 0.9], ddof=1))
@@ -93,7 +93,7 @@ def test_experiments_without_scores_have_no_difference_but_a_mean():
     compared = made.compared()
     assert compared["differences"].empty
     assert set(compared["means"]["detector"]) == {"padim", "stfpm"}
-    assert "without scores to test it by: stfpm" in compared["recommendations"]["words"].iloc[0]
+    assert "without image scores for a test: stfpm" in compared["recommendations"]["words"].iloc[0]
 
 
 @pytest.mark.parametrize(
@@ -182,15 +182,15 @@ def test_domains_are_measured_by_themselves():
     assert found["false_positive_rate"].tolist()[0] == 0.1
 
 
-def test_detectors_that_are_not_told_apart_leave_the_choice_to_speed():
+def test_speed_decides_between_detectors_without_a_significant_difference():
     made = Made()
     made.add("padim", skill=2.4, latency_p50_ms=10.0)
     made.add("dfm", skill=2.1, latency_p50_ms=80.0)
     made.add("stfpm", skill=0.1)
     words = made.compared()["recommendations"]["words"].iloc[0]
-    assert "Not told from it on these images" in words
-    assert "Below it: stfpm" in words
-    assert "Take padim: not told from the best, 10 ms an image against 80" in words
+    assert "No significant difference on these images" in words
+    assert "Significantly lower: stfpm" in words
+    assert "Take padim: no significant difference from the best, and faster, 10 ms per image against 80" in words
 
 
 def test_times_that_differ_by_little_do_not_decide():
@@ -198,7 +198,7 @@ def test_times_that_differ_by_little_do_not_decide():
     made.add("padim", skill=2.4, latency_p50_ms=45.0)
     made.add("dfm", skill=2.1, latency_p50_ms=80.0)
     words = made.compared()["recommendations"]["words"].iloc[0]
-    assert "Take dfm: none of these is clearly quicker, 80 ms an image" in words
+    assert "Take dfm: none of these is clearly faster, 80 ms per image" in words
 
 
 def test_ranks_need_three_detectors_on_two_sets_and_take_the_complete_part():
@@ -225,7 +225,7 @@ def test_ranks_count_images_once_that_two_datasets_cut_differently():
 def _caveats(**changes):
     row = BASELINE_ROW | {"model.name": "a", "experiment": "a-s3341", "category": "c"}
     row |= {key.replace("__", "."): value for key, value in changes.items()}
-    return find_caveats(prepared(pd.DataFrame([row]).reindex(columns=table_columns())))[0]
+    return find_caveats(prepare_experiments(pd.DataFrame([row]).reindex(columns=list_table_columns())))[0]
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_unequal_conditions_and_several_seeds_are_seen():
         made.add("padim", skill=1, seed=seed)
         made.add("dfm", skill=1, seed=seed)
     made.add("msflow", skill=1, preset="paper")
-    found = prepared(made.experiments().table)
+    found = prepare_experiments(made.experiments().table)
     given = dict(zip(found["model.name"], find_caveats(found), strict=True))
     assert given["padim"] == []
     assert given["msflow"] == ["one_seed", "unequal"]
@@ -280,7 +280,7 @@ def test_all_forms_are_written_and_none_is_left_half_written(tmp_path):
 
 
 def test_nothing_to_compare_is_said_so(tmp_path):
-    text = write_comparison(compare(Experiments()), tmp_path / "out")
+    text = write_comparison(compare_experiments(Experiments()), tmp_path / "out")
     assert text.count("Nothing to compare.") == 7
 
 
@@ -288,10 +288,10 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path):
     (tmp_path / "mine.txt").write_text("kept")
     for out in (tmp_path, tmp_path / "mine.txt"):
         with pytest.raises(DataError, match="exists and is not a comparison"):
-            write_comparison(compare(Experiments()), out)
+            write_comparison(compare_experiments(Experiments()), out)
     assert (tmp_path / "mine.txt").read_text() == "kept"
     for _ in range(2):  # but an earlier comparison is
-        write_comparison(compare(Experiments()), tmp_path / "out")
+        write_comparison(compare_experiments(Experiments()), tmp_path / "out")
 
 
 def test_another_backbone_or_preset_is_in_the_title():
@@ -299,7 +299,7 @@ def test_another_backbone_or_preset_is_in_the_title():
     for changes in ({}, {"backbone__name": "resnet18"}, {"preset": "paper"}):
         made.add("padim", skill=2, **changes)
         made.add("dfm", skill=1, **changes)
-    titles = readable("pareto", made.compared()["pareto"])["where"]
+    titles = format_readable("pareto", made.compared()["pareto"])["where"]
     assert set(titles) == {"elpv, 256 px", "elpv, 256 px, resnet18", "elpv, 256 px, preset paper"}
 
 
@@ -358,7 +358,7 @@ def test_baseline_runs_are_of_one_backbone_and_budget():
     made.add("padim", skill=2)
     made.add("dfm", skill=1)
     made.add("padim", skill=9, backbone__name="wide_resnet50_2")
-    runs = tables.baseline_runs(prepared(made.experiments().table))
+    runs = tables.select_baseline_runs(prepare_experiments(made.experiments().table))
     assert set(runs["backbone.name"]) == {"efficientnet_lite0"}
 
 

@@ -11,11 +11,20 @@ import yaml
 
 from made import BASELINE
 from viad.comparison.caveats import find_caveats
-from viad.comparison.conditions import AXES, number_runs, prepared
+from viad.comparison.condition_axes import AXES, number_runs, prepare_experiments
 from viad.config.composition import compose_params
-from viad.experiments.conditions import CONDITIONS, EXCLUDED, HELD, KEYS, OVERRIDES, is_excluded, lookup, read_baselines
-from viad.experiments.naming import experiment_name
-from viad.experiments.tables import table_columns
+from viad.experiments.conditions import (
+    CONDITION_KEYS,
+    CONDITIONS,
+    EXCLUDED_PARAMETERS,
+    FIXED_KEYS,
+    OVERRIDES,
+    is_excluded,
+    look_up,
+    read_baselines,
+)
+from viad.experiments.experiment_names import name_experiment
+from viad.experiments.experiment_tables import list_table_columns
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,21 +45,21 @@ def _flatten(tree, head=""):
 def test_each_key_of_the_config_is_a_condition_or_excluded_by_name():
     config = yaml.safe_load(Path("conf/config.yaml").read_text())
     groups = [group for one in config.pop("defaults") if one != "_self_" for group in one]
-    assert [key for key in _flatten(config) if key not in KEYS and not is_excluded(key)] == []
-    assert {f"{group}.name" for group in groups} <= set(KEYS)
+    assert [key for key in _flatten(config) if key not in CONDITION_KEYS and not is_excluded(key)] == []
+    assert {f"{group}.name" for group in groups} <= set(CONDITION_KEYS)
 
 
 def test_conditions_stand_once_and_excluded_keys_have_a_reason():
-    assert len(set(KEYS)) == len(KEYS)
+    assert len(set(CONDITION_KEYS)) == len(CONDITION_KEYS)
     assert len(AXES) == sum(one.axis is not None for one in CONDITIONS)
-    assert not [key for key in KEYS if is_excluded(key)]
-    assert all(EXCLUDED.values())
+    assert not [key for key in CONDITION_KEYS if is_excluded(key)]
+    assert all(EXCLUDED_PARAMETERS.values())
 
 
 def test_baselines_are_what_conf_composes_to(tmp_path):
     compose_params([], tmp_path / "params.yaml")
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    assert read_baselines() == {key: lookup(params, key) for key in KEYS} | {OVERRIDES: ""}
+    assert read_baselines() == {key: look_up(params, key) for key in CONDITION_KEYS} | {OVERRIDES: ""}
 
 
 def test_baselines_are_those_of_the_working_folder(tmp_path, monkeypatch):
@@ -59,7 +68,7 @@ def test_baselines_are_those_of_the_working_folder(tmp_path, monkeypatch):
     config.write_text(config.read_text().replace("color: rgb", "color: gray1"))
     monkeypatch.chdir(tmp_path)
     assert read_baselines()["color"] == "gray1"
-    assert experiment_name(read_baselines()) == "patchcore-elpv-256-s3341"
+    assert name_experiment(read_baselines()) == "patchcore-elpv-256-s3341"
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     assert read_baselines()["color"] == "rgb"  # of the project
@@ -68,13 +77,13 @@ def test_baselines_are_those_of_the_working_folder(tmp_path, monkeypatch):
 def _runs(*changes):
     """A row for each change; all have one experiment's name, which nothing may read."""
     rows = [BASELINE | {"model.name": "a", "experiment": "x", "category": "c"} | change for change in changes]
-    return prepared(pd.DataFrame(rows).reindex(columns=table_columns()))
+    return prepare_experiments(pd.DataFrame(rows).reindex(columns=list_table_columns()))
 
 
 OTHERS = {"seed": 1, "image_size": 512, "supervision.defects": "crack", "supervision.masks": False, "epochs": 3}
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key != "seed"])
+@pytest.mark.parametrize("key", [key for key in CONDITION_KEYS if key != "seed"])
 def test_runs_are_told_by_their_conditions_and_never_by_their_name(key):
     other = OTHERS.get(key, 0.5 if isinstance(read_baselines()[key], int | float) else "other")
     runs = number_runs(_runs({"seed": 1}, {"seed": 2}, {"seed": 1, key: other}))
@@ -86,7 +95,7 @@ def test_seeds_of_other_conditions_are_no_second_seed():
     assert ["one_seed" in caveats for caveats in find_caveats(table)] == [False, False, True]
 
 
-@pytest.mark.parametrize("key", [key for key in HELD if key not in ("dataset.name", "shift.severity")])
+@pytest.mark.parametrize("key", [key for key in FIXED_KEYS if key not in ("dataset.name", "shift.severity")])
 def test_a_condition_is_in_words_or_has_a_column_of_its_own(key):
     (one,) = (one for one in CONDITIONS if one.key == key)
     changed = _runs({key: OTHERS.get(key, "other")})["condition"].iloc[0]
@@ -110,24 +119,24 @@ TOY = """
 USE = """
 import pandas as pd, yaml
 from made import BASELINE, Made
-from viad.comparison.curves import curves
-from viad.comparison.conditions import prepared
-from viad.experiments.tables import table_columns
-from viad.studies.plans import plan
-planned = plan([{"model": ["patchcore", "padim"], "toy.weight": [1, 2, 3]}])
+from viad.comparison.condition_curves import build_curves
+from viad.comparison.condition_axes import prepare_experiments
+from viad.experiments.experiment_tables import list_table_columns
+from viad.studies.plans import plan_experiments
+planned = plan_experiments([{"model": ["patchcore", "padim"], "toy.weight": [1, 2, 3]}])
 made = Made()
 made.add("padim", skill=2)
 made.add("padim", skill=1, **{"toy__weight": 2})
 compared = made.compared()
 effects = compared["effects"]
-table = prepared(made.experiments().table)
+table = prepare_experiments(made.experiments().table)
 print(yaml.safe_dump({
     "names": [one.name for one in planned],
-    "columns": "toy.weight" in table_columns() and "toy.weight" in compared["means"],
+    "columns": "toy.weight" in list_table_columns() and "toy.weight" in compared["means"],
     "condition": sorted(set(table["condition"])),
     "axis": sorted(set(effects["axis"])),
     "change": effects[["baseline", "value"]].drop_duplicates().to_numpy().tolist(),
-    "curve": [one["x"] for one in curves(table, made.scores, "toy")],
+    "curve": [one["x"] for one in build_curves(table, made.scores, "toy")],
 }))
 """
 
@@ -170,10 +179,10 @@ def test_a_condition_costs_its_entry_and_its_key(toy):
 
 
 def test_a_condition_whose_entry_was_forgotten_still_distinguishes(toy, monkeypatch):
-    from viad.studies.plans import plan
+    from viad.studies.plans import plan_experiments
 
     monkeypatch.chdir(toy)
-    planned = plan([{"model": ["patchcore", "padim"], "toy.weight": [1, 2, 3]}])
+    planned = plan_experiments([{"model": ["patchcore", "padim"], "toy.weight": [1, 2, 3]}])
     assert [one.name for one in planned[:3]] == [
         "patchcore-elpv-256-s3341", "patchcore-elpv-256-toy.weight_2-s3341", "patchcore-elpv-256-toy.weight_3-s3341",
     ]  # fmt: skip

@@ -8,9 +8,9 @@ import pytest
 import many_experiments
 from composed import default_params
 from viad.artifacts.dvc_adapter import Repository
-from viad.comparison.writing import compare
-from viad.experiments.renaming import rename_all
-from viad.experiments.tables import from_dvc
+from viad.comparison.comparison_files import compare_experiments
+from viad.experiments.experiment_tables import load_dvc_experiments
+from viad.experiments.random_names import rename_random_experiments
 
 TODAY = {
     "reserve_anomalies": "pool_anomalies", "reserve_defects": "pool_defects", "doubtful_defects": "natural_noise",
@@ -60,7 +60,7 @@ def repository(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("repository")
 def test_what_an_earlier_version_wrote_is_read_under_todays_names():
-    table = from_dvc().table
+    table = load_dvc_experiments().table
     assert len(table) == 4
     assert set(table["preset"]) == {"paper"}, "the budget that training recorded, not what `auto` would mean today"
     assert set(table["contamination.source"]) == {"reserve"}
@@ -72,9 +72,9 @@ def test_what_an_earlier_version_wrote_is_read_under_todays_names():
 
 @pytest.mark.usefixtures("repository")
 def test_they_are_compared_and_renamed_without_a_traceback():
-    assert len(compare(from_dvc())["experiments"]) == 4
+    assert len(compare_experiments(load_dvc_experiments())["experiments"]) == 4
     with Repository() as repo:
         old = [name for name, _ in repo.list_experiments()]
         repo.rename_experiment(old[0], "tangy-mugs")
-    (new,) = rename_all().values()
+    (new,) = rename_random_experiments().values()
     assert new.endswith("-paper-s3341")

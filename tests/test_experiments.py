@@ -14,11 +14,11 @@ from viad.artifacts.dvc_adapter import Repository
 from viad.comparison.dataframes import load_tables
 from viad.errors import ConfigError
 from viad.experiments import committed_results
-from viad.experiments.measurements import missing_metrics, read_quality, write_quality
-from viad.experiments.remeasurement import remeasure
-from viad.experiments.renaming import rename_all
+from viad.experiments.experiment_tables import IMAGE_COLUMNS, Experiments, load_dvc_experiments, merge_scores
+from viad.experiments.measurements import find_missing_metrics, read_quality, write_quality
+from viad.experiments.random_names import rename_random_experiments
+from viad.experiments.remeasurement import remeasure_experiments
 from viad.experiments.revisions import Revision
-from viad.experiments.tables import SAMPLE, Experiments, from_dvc, joined
 
 ROOT = Path(__file__).parents[1]
 PARAMS = default_params()
@@ -50,13 +50,13 @@ def here(repository, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("here")
 def test_every_experiment_and_category_is_a_row_with_its_conditions_and_scores():
-    found = from_dvc()
+    found = load_dvc_experiments()
     assert len(found.table) == 24
     row = found.table[(found.table["model.name"] == "padim") & (found.table["category"] == "mono")].iloc[0]
     assert row["experiment"] == "padim-elpv-128-s3341"
     assert (row["image_size"], row["center_crop"], row["training.learning_type"]) == (128, 1, "one_class")
     tested = found.scores["elpv", "mono"]
-    assert list(tested.columns[:4]) == SAMPLE
+    assert list(tested.columns[:4]) == IMAGE_COLUMNS
     assert len(tested) == sum(many_experiments.CATEGORIES["mono"])
     from sklearn.metrics import roc_auc_score
 
@@ -69,20 +69,20 @@ def test_what_the_cache_has_lost_is_no_row(here):
         path for path in (here / ".dvc/cache").rglob("*") if path.is_file() and "image_auroc" in path.read_text()
     )
     lost.unlink()
-    assert len(from_dvc().table) == 23
+    assert len(load_dvc_experiments().table) == 23
 
 
 def test_what_is_kept_comes_back_and_newer_results_replace_it(here):
-    assert committed_results.collect() == 24
-    kept, found = committed_results.kept(), from_dvc()
+    assert committed_results.collect_results() == 24
+    kept, found = committed_results.load_committed_results(), load_dvc_experiments()
     pd.testing.assert_series_equal(
-        kept.table["image_auroc"], found.updated(Experiments()).table["image_auroc"], atol=1e-5
+        kept.table["image_auroc"], found.merge(Experiments()).table["image_auroc"], atol=1e-5
     )
     assert set(kept.scores) == {("elpv", "mono"), ("elpv", "poly")}
     before = (here / "docs/experiments.csv").read_bytes()
-    committed_results.collect()
+    committed_results.collect_results()
     assert (here / "docs/experiments.csv").read_bytes() == before
-    assert len(committed_results.known().table) == 24
+    assert len(committed_results.load_all_results().table) == 24
     tables = load_tables()
     assert {"experiments", "means", "differences", "effects", "ranks", "recommendations"} <= set(tables)
     assert len(tables["scores/elpv/mono"]) == 304
@@ -90,7 +90,7 @@ def test_what_is_kept_comes_back_and_newer_results_replace_it(here):
 
 
 def test_an_experiment_without_predictions_is_named_with_what_to_do(here):
-    (outcome,) = remeasure(["padim-elpv-128-s3341"])
+    (outcome,) = remeasure_experiments(["padim-elpv-128-s3341"])
     assert outcome.failed
     assert "predictions/elpv/mono/scores.csv is not in DVC's cache. Get it from a remote with `dvc exp" in outcome.words
     assert not (here / "results").exists()
@@ -99,20 +99,20 @@ def test_an_experiment_without_predictions_is_named_with_what_to_do(here):
 @pytest.mark.usefixtures("here")
 def test_an_unknown_experiment_is_not_measured():
     with pytest.raises(ConfigError, match=r"no experiment 'nosuch'\. DVC has here: .*padim-elpv-128-s3341"):
-        list(remeasure(["nosuch"]))
+        list(remeasure_experiments(["nosuch"]))
 
 
 @pytest.mark.usefixtures("here")
 def test_metrics_measured_again_take_the_place_of_the_stored_ones():
-    found = from_dvc()
+    found = load_dvc_experiments()
     name = "padim-elpv-128-s3341"
     with Repository() as repo:
         files = Revision(repo, found.revisions[name])
         quality = read_quality(files, "elpv", "mono") | {"pg2": 0.125}
-        assert missing_metrics(files, "elpv", "mono") == []
-        assert missing_metrics(files, "elpv", "nosuch") == []
+        assert find_missing_metrics(files, "elpv", "mono") == []
+        assert find_missing_metrics(files, "elpv", "nosuch") == []
         write_quality(files, "elpv", "mono", name, quality)
-    changed = from_dvc().table.compare(found.table)
+    changed = load_dvc_experiments().table.compare(found.table)
     assert changed["pg2"]["self"].tolist() == [0.125]
     assert set(changed.columns.get_level_values(0)) == {"pg2"}
 
@@ -125,7 +125,7 @@ def test_overrides_are_another_experiment(here):
     for command in (["add", "conf"], [*who, "commit", "-qm", "conf"]):
         subprocess.run(["git", *command], cwd=here, check=True)
     many_experiments.write(here, 1, PARAMS | {"toy": 0.1})
-    table = from_dvc().table
+    table = load_dvc_experiments().table
     assert len(table) == 26
     changed = table[table["overrides"] != ""]
     assert set(changed["overrides"]) == {"toy=0.1"}
@@ -151,10 +151,10 @@ def test_random_names_become_ones_that_say_what_was_run():
     twin = f"{ref.rpartition('/')[0]}/lucky-sail"
     for name in (random, twin):
         _git("update-ref", name, _git("rev-parse", ref))
-    renamed = rename_all()
+    renamed = rename_random_experiments()
     assert set(renamed) == {"tangy-mugs", "lucky-sail"}
     assert set(renamed.values()) == {"padim-elpv-256-s3341", "padim-elpv-256-s3341-2"}
-    assert rename_all() == {}
+    assert rename_random_experiments() == {}
     assert {ref.rpartition("/")[2] for ref in _experiment_refs()} > {"padim-elpv-256-s3341", "padim-elpv-256-s3341-2"}
 
 
@@ -170,15 +170,15 @@ def test_a_commit_counts_if_its_results_are_of_its_params(here, seed, there):
     (here / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"evaluate": {"cmd": "true"}, "train": {"cmd": "true"}}}))
     _git("add", "dvc.lock", "params.yaml", "dvc.yaml")
     _git("commit", "--quiet", "--message", "run")
-    assert (f"padim-elpv-300-s{seed}" in set(from_dvc().table["experiment"])) is there
+    assert (f"padim-elpv-300-s{seed}" in set(load_dvc_experiments().table["experiment"])) is there
 
 
 @pytest.mark.usefixtures("here")
 def test_older_experiments_lack_parameters_and_count_as_default():
-    committed_results.collect()
-    table = pd.read_csv(committed_results.FILE)
-    table.drop(columns=["center_crop", "epochs"]).to_csv(committed_results.FILE, index=False)
-    assert (committed_results.kept().table["center_crop"] == 1).all()
+    committed_results.collect_results()
+    table = pd.read_csv(committed_results.EXPERIMENTS_CSV)
+    table.drop(columns=["center_crop", "epochs"]).to_csv(committed_results.EXPERIMENTS_CSV, index=False)
+    assert (committed_results.load_committed_results().table["center_crop"] == 1).all()
 
 
 def test_scores_of_different_test_sets_are_joined_by_image():
@@ -186,10 +186,10 @@ def test_scores_of_different_test_sets_are_joined_by_image():
         values = {"sample": samples, "label": 0, "defect": "", "domain": "", name: np.arange(len(samples), dtype=float)}
         return pd.DataFrame(values)
 
-    both = joined(table("a", ["x", "y"]), table("b", ["y", "z"]))
+    both = merge_scores(table("a", ["x", "y"]), table("b", ["y", "z"]))
     assert both["sample"].tolist() == ["x", "y", "z"]
     assert both["a"].tolist()[:2] == [0, 1]
     assert np.isnan(both["a"].iloc[2])
-    again = joined(both, table("a", ["x", "y"]).assign(a=7.0))
+    again = merge_scores(both, table("a", ["x", "y"]).assign(a=7.0))
     assert again["a"].tolist()[:2] == [7, 7]
-    assert list(again.columns) == [*SAMPLE, "a", "b"]
+    assert list(again.columns) == [*IMAGE_COLUMNS, "a", "b"]

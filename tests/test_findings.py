@@ -9,19 +9,27 @@ import pandas as pd
 import pytest
 
 from made import Made
-from viad.comparison.conditions import AXES
-from viad.comparison.curves import curves
-from viad.comparison.writing import TITLES, with_caveats
-from viad.documentation.findings.age import first_year
-from viad.documentation.findings.claims import CLAIMS
-from viad.documentation.findings.evidence import HOLDS, NOT_RUN, NOT_SEEN, PARTLY, Count, count_differences, judge_claim
-from viad.documentation.findings.figures import draw_curves
-from viad.documentation.findings.page import FILE, write_findings
+from viad.comparison.comparison_files import TABLE_TITLES, add_caveats
+from viad.comparison.condition_axes import AXES
+from viad.comparison.condition_curves import build_curves
+from viad.documentation.paper_claims.claims import CLAIMS
+from viad.documentation.paper_claims.curve_figures import plot_curves
+from viad.documentation.paper_claims.evidence import (
+    CONFIRMED,
+    NOT_CONFIRMED,
+    NOT_TESTED,
+    PARTLY_CONFIRMED,
+    Count,
+    count_differences,
+    judge_claim,
+)
+from viad.documentation.paper_claims.findings_page import FINDINGS_PAGE, write_findings
+from viad.documentation.paper_claims.publication_year import find_publication_year
 from viad.experiments import committed_results
-from viad.experiments.tables import Experiments
+from viad.experiments.experiment_tables import Experiments
 from viad.plots.critical_difference import critical_difference_diagram, draw_diagram
 from viad.report.cards import dataset_cards, model_cards
-from viad.studies.plans import read_question, read_shows, states, study_names
+from viad.studies.plans import list_states, list_studies, read_question, read_shown_tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,7 +56,7 @@ def _all_conditions():
 
 
 def _verdicts():
-    lines = FILE.read_text().split("\n## ")[0].splitlines()
+    lines = FINDINGS_PAGE.read_text().split("\n## ")[0].splitlines()
     found = [re.fullmatch(r"\d\. (.*): (.*)\.", line) for line in lines]
     return dict(one.groups() for one in found if one)
 
@@ -56,11 +64,11 @@ def _verdicts():
 def test_every_claim_has_a_verdict_that_follows_from_the_differences(here):
     write_findings(_all_conditions().experiments())
     assert _verdicts() == {
-        "Newer is not better": PARTLY,  # the bad habits were not run
-        "Input size": NOT_RUN,  # no kinds of defect that are called small, large or logical
-        "Contamination": HOLDS,
-        "Distribution shift": PARTLY,  # nor was a natural shift
-        "Early stopping": HOLDS,
+        "Newer is not better": PARTLY_CONFIRMED,  # the bad habits were not run
+        "Input size": NOT_TESTED,  # no kinds of defect that are called small, large or logical
+        "Contamination": CONFIRMED,
+        "Distribution shift": PARTLY_CONFIRMED,  # nor was a natural shift
+        "Early stopping": CONFIRMED,
     }
     text = (here / "docs/findings.md").read_text()
     for claim in CLAIMS:
@@ -84,7 +92,8 @@ def _with_exposures(by, anyway):
 
 
 @pytest.mark.parametrize(
-    ("rise", "anyway", "expected"), [(3, 0, HOLDS), (3, 3, PARTLY), (0, 0, PARTLY), (0, 3, PARTLY)]
+    ("rise", "anyway", "expected"),
+    [(3, 0, CONFIRMED), (3, 3, PARTLY_CONFIRMED), (0, 0, PARTLY_CONFIRMED), (0, 3, PARTLY_CONFIRMED)],
 )
 def test_a_natural_shift_counts_if_it_is_one_to_who_has_not_seen_it(here, rise, anyway, expected):
     write_findings(_with_exposures(rise, anyway).experiments())
@@ -106,7 +115,7 @@ def test_false_alarms_under_a_shift_stand_beside_those_without_it_and_all_else_e
 
 @pytest.mark.usefixtures("here")
 def test_habits_that_pretend_nothing_are_half_of_the_first_claim():
-    for skill, expected in ((4, HOLDS), (1.9, PARTLY)):
+    for skill, expected in ((4, CONFIRMED), (1.9, PARTLY_CONFIRMED)):
         made = Made()
         made.add("patchcore", skill=2)
         made.add("inreach", skill=1)
@@ -122,20 +131,26 @@ def test_the_contrary_is_said_where_it_is_seen():
     made.add("patchcore", skill=3, contamination__ratio=0.2)
     made.add("patchcore", skill=3, shift__name="noise", shift__severity=4)
     write_findings(made.experiments())
-    assert _verdicts()["Distribution shift"] == NOT_SEEN
-    assert _verdicts()["Contamination"] == NOT_SEEN
+    assert _verdicts()["Distribution shift"] == NOT_CONFIRMED
+    assert _verdicts()["Contamination"] == NOT_CONFIRMED
 
 
 @pytest.mark.usefixtures("here")
 def test_without_experiments_nothing_is_claimed():
     write_findings(Experiments())
-    assert set(_verdicts().values()) == {NOT_RUN}
-    assert "nan" not in FILE.read_text()
+    assert set(_verdicts().values()) == {NOT_TESTED}
+    assert "nan" not in FINDINGS_PAGE.read_text()
 
 
 @pytest.mark.parametrize(
     ("numbers", "expected"),
-    [((2, 0, 4), HOLDS), ((1, 0, 4), PARTLY), ((3, 1, 4), PARTLY), ((0, 1, 4), NOT_SEEN), ((0, 0, 0), NOT_RUN)],
+    [
+        ((2, 0, 4), CONFIRMED),
+        ((1, 0, 4), PARTLY_CONFIRMED),
+        ((3, 1, 4), PARTLY_CONFIRMED),
+        ((0, 1, 4), NOT_CONFIRMED),
+        ((0, 0, 0), NOT_TESTED),
+    ],
 )
 def test_verdicts(numbers, expected):
     assert judge_claim(*numbers) == expected
@@ -148,12 +163,16 @@ def test_differences_are_counted_by_where_their_interval_lies():
 
 def test_years_are_those_of_the_papers(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert (first_year("padim"), first_year("msflow"), first_year("nosuch")) == (2021, 2024, None)
+    assert (find_publication_year("padim"), find_publication_year("msflow"), find_publication_year("nosuch")) == (
+        2021,
+        2024,
+        None,
+    )
 
 
 def _curves(made, axis):
     experiments = made.experiments()
-    return curves(with_caveats(experiments), experiments.scores, axis)
+    return build_curves(add_caveats(experiments), experiments.scores, axis)
 
 
 def test_a_curve_has_its_values_in_order_and_the_plain_run_as_its_start():
@@ -180,7 +199,7 @@ def test_conditions_in_words_make_a_curve_without_numbers():
 def test_the_same_curves_are_the_same_picture(tmp_path):
     drawn = _curves(_all_conditions(), "contamination")
     for name in "ab":
-        draw_curves(drawn, tmp_path / f"{name}.svg")
+        plot_curves(drawn, tmp_path / f"{name}.svg")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
@@ -213,8 +232,8 @@ def test_the_diagram_is_the_same_text_for_the_same_ranks_and_takes_the_colour_of
 
 def test_every_study_says_what_is_shown_of_it_and_what_it_asks(monkeypatch):
     monkeypatch.chdir(ROOT)
-    for name in study_names():
-        assert set(read_shows(name)) <= {*AXES, *TITLES}
+    for name in list_studies():
+        assert set(read_shown_tables(name)) <= {*AXES, *TABLE_TITLES}
         assert read_question(name).split("?")[0]
 
 
@@ -229,7 +248,7 @@ def test_states_tell_done_failed_and_missing(here):
     (here / "studies/color").mkdir(parents=True)
     status = "experiment,result,seconds,reason,log\na,failed,1,no memory,x.log\nb,failed,1,old,y.log\n"
     (here / "studies/color/status.csv").write_text(status)
-    found = {one["experiment"]: one for one in states("color", ["a", "b", "c"], {"b"})}
+    found = {one["experiment"]: one for one in list_states("color", ["a", "b", "c"], {"b"})}
     assert [found[name]["state"] for name in "abc"] == ["failed", "done", "missing"]
     assert found["a"]["reason"] == "no memory"
     assert found["b"]["reason"] == ""
@@ -240,8 +259,8 @@ def test_the_docs_are_made_from_what_is_kept(monkeypatch, tmp_path):
     for name in ("conf", "docs"):
         shutil.copytree(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    write_findings(committed_results.kept())
-    assert FILE.read_text() == (ROOT / FILE).read_text(), "run `viad docs`"
+    write_findings(committed_results.load_committed_results())
+    assert FINDINGS_PAGE.read_text() == (ROOT / FINDINGS_PAGE).read_text(), "run `viad docs`"
 
 
 def test_the_presets_epochs_stand_among_the_other_numbers():

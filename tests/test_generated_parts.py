@@ -8,7 +8,7 @@ import pytest
 
 from composed import default_params_text, read_committed
 from viad.config.composition import compose_params
-from viad.documentation.generated_parts import refresh
+from viad.documentation.generated_parts import refresh_pages
 from viad.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ def workspace(tmp_path, monkeypatch):
     Path("metrics/results.md").write_text(read_committed("metrics/results.md"))
     Path("params.yaml").write_text(default_params_text())
     _commit("params.yaml", "metrics")
-    refresh()
+    refresh_pages()
     return tmp_path
 
 
@@ -40,7 +40,7 @@ def test_a_run_in_the_workspace_leaves_the_readme_as_it_is(workspace):
     assert read_committed("metrics/results.md") in before
     compose_params(["model=padim", "dataset=synthetic"])
     (workspace / "metrics/results.md").write_text("padim on synthetic\n")
-    refresh()
+    refresh_pages()
     assert (workspace / "README.md").read_text() == before
 
 
@@ -49,7 +49,7 @@ def test_another_committed_run_is_not_taken_for_the_default(workspace):
     compose_params(["model=padim"])
     _commit("params.yaml")
     with pytest.raises(ConfigError, match=r"committed params\.yaml is not what conf/ composes to.*make run"):
-        refresh()
+        refresh_pages()
     assert (workspace / "README.md").read_text() == before
 
 
@@ -58,4 +58,4 @@ def test_results_that_are_not_committed_are_an_error():
     subprocess.run(["git", "rm", "--quiet", "--cached", "metrics/results.md"], check=True)
     _commit()
     with pytest.raises(ConfigError, match=r"metrics/results\.md is not committed"):
-        refresh()
+        refresh_pages()

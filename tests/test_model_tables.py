@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from made import BASELINE
-from viad.documentation.model_tables import contamination_table, models_table, supervision_table
+from viad.documentation.model_tables import format_contamination, format_models, format_supervision
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,7 +32,7 @@ def _line(table, start):
 
 
 def test_every_model_has_a_row_and_only_baseline_runs_count():
-    table = models_table(
+    table = format_models(
         pd.DataFrame(
             [
                 _row("patchcore", auroc=0.95),
@@ -52,18 +52,18 @@ def test_every_model_has_a_row_and_only_baseline_runs_count():
 
 
 def test_supervised_models_are_shown_with_ten_labels():
-    table = models_table(pd.DataFrame([_row("devnet", **{"supervision.anomalies": 10}), _row("patchcore")]))
+    table = format_models(pd.DataFrame([_row("devnet", **{"supervision.anomalies": 10}), _row("patchcore")]))
     assert "0.900" in _line(table, "| devnet ")
 
 
 def test_contamination_shows_what_is_lost():
     rows = [_row("patchcore", auroc=0.95), _row("patchcore", auroc=0.80, **{"contamination.ratio": 0.2})]
     again = rows[1] | {"experiment": "the same with budget=small, not auto"}
-    table = contamination_table(pd.DataFrame([*rows, again, _row("padim")]))
+    table = format_contamination(pd.DataFrame([*rows, again, _row("padim")]))
     assert table.splitlines()[2:] == ["| elpv | mono | patchcore | 20% | 1 | 0.950 | 0.800 | 0.150 |"]
     other = [row | {"seed": 1954, "image_auroc": row["image_auroc"] - 0.1} for row in rows]
     clean_only = rows[0] | {"seed": 1087, "image_auroc": 0.1}
-    table = contamination_table(pd.DataFrame([*rows, *other, clean_only]))
+    table = format_contamination(pd.DataFrame([*rows, *other, clean_only]))
     assert table.splitlines()[2:] == ["| elpv | mono | patchcore | 20% | 2 | 0.900 | 0.750 | 0.150 |"]
 
 
@@ -71,10 +71,10 @@ def test_supervision_averages_over_seeds():
     pooled = {"dataset.name": "elpv_pooled", "supervision.anomalies": 10}
     rows = [_row("dra", "cells", auroc=0.8 + 0.01 * seed, seed=seed, **pooled) for seed in range(3)]
     rows.append(_row("dra", "cells", auroc=0.1, **pooled | {"supervision.defects": "mono"}))  # another question
-    assert supervision_table(pd.DataFrame(rows)).splitlines()[2:] == ["| dra | 10 | 3 | 0.810 (0.800 to 0.820) |"]
+    assert format_supervision(pd.DataFrame(rows)).splitlines()[2:] == ["| dra | 10 | 3 | 0.810 (0.800 to 0.820) |"]
 
 
 def test_without_experiments_the_tables_are_empty():
     empty = pd.DataFrame(columns=list(_row("x")))
-    assert len(contamination_table(empty).splitlines()) == len(supervision_table(empty).splitlines()) == 2
-    assert "not run" in models_table(empty)
+    assert len(format_contamination(empty).splitlines()) == len(format_supervision(empty).splitlines()) == 2
+    assert "not run" in format_models(empty)

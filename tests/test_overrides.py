@@ -86,7 +86,7 @@ def _started(*blocks):
 
 def _found(conf, start, number):
     params = _params(number)
-    return find_overrides(params | {"seed": 1}, conf.reader(start, params))
+    return find_overrides(params | {"seed": 1}, conf.make_reader(start, params))
 
 
 def test_variants_of_a_yaml_that_was_never_committed_differ():
@@ -110,4 +110,4 @@ def test_a_base_that_is_newer_than_the_experiment_is_read_in_the_present_commit(
     block = {"defaults": [{"split": "half"}, "_self_"], "name": "elpv"}
     present = _started(("conf/dataset/elpv.yaml", block), ("conf/dataset/split/half.yaml", {"seed": 1}))
     params = {"dataset": {"name": "elpv", "split": {"seed": 1}}, "seed": 1}
-    assert find_overrides(params, CommittedConf(present).reader(_started(), params)) == ""
+    assert find_overrides(params, CommittedConf(present).make_reader(_started(), params)) == ""

@@ -12,13 +12,13 @@ from PIL import Image
 
 from tiny_runs import run_tiny_experiment, tiny_settings, tiny_settings_in_name
 from viad.artifacts.anomaly_maps import Recipe, render
-from viad.experiments.remeasurement import remeasure
-from viad.experiments.tables import from_dvc
+from viad.experiments.experiment_tables import load_dvc_experiments
+from viad.experiments.remeasurement import remeasure_experiments
 from viad.metrics import catalogue
 from viad.metrics import image as image_metrics
 from viad.metrics.catalogue import Metric
 
-COLLECT = "from viad.experiments.committed_results import collect; collect()"
+COLLECT = "from viad.experiments.committed_results import collect_results; collect_results()"
 IN_NAME = tiny_settings_in_name()
 pytestmark = pytest.mark.pipeline
 
@@ -77,15 +77,15 @@ def test_measuring_again_gives_the_stored_metrics_and_those_that_came_later(fres
     monkeypatch.chdir(fresh.folder)
     monkeypatch.setattr(image_metrics, "toy", lambda scores, labels: float(scores[labels == 1].max()), raising=False)
     monkeypatch.setattr(catalogue, "CATALOGUE", (*catalogue.CATALOGUE, Metric("toy", "Toy", "image", "the highest")))
-    row = from_dvc().table.set_index("experiment").loc[name]
+    row = load_dvc_experiments().table.set_index("experiment").loc[name]
     assert row["toy"] is None
-    outcome = next(one for one in remeasure([]) if one.experiment == name)
+    outcome = next(one for one in remeasure_experiments([]) if one.experiment == name)
     assert outcome.words.startswith("measured again. texture: new: toy ")
     scores = pd.read_csv(fresh.folder / "metrics/synthetic/scores/texture.csv")
-    filled = from_dvc().table.set_index("experiment").loc[name]
+    filled = load_dvc_experiments().table.set_index("experiment").loc[name]
     assert filled["toy"] == pytest.approx(scores[scores["label"] == 1]["score"].max())
     assert filled.drop("toy").equals(row.drop("toy"))
-    assert name not in {one.experiment for one in remeasure([])}
+    assert name not in {one.experiment for one in remeasure_experiments([])}
     shutil.rmtree(fresh.folder / "results")
 
 

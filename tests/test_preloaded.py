@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from viad.studies.stage_server import stage_server
+from viad.studies.stage_server import start_stage_server
 from waiting import is_running, wait_until
 
 STAGE = """
@@ -37,7 +37,7 @@ def clone(tmp_path):
 
 @pytest.fixture(scope="module")
 def python():
-    with stage_server(os.environ, ["json"]) as folder:
+    with start_stage_server(os.environ, ["json"]) as folder:
         yield folder
 
 
@@ -93,8 +93,8 @@ def _listens(address):
 
 def test_a_server_ends_with_the_process_that_started_it():
     code = (
-        "import os, signal; from viad.studies.stage_server import stage_server\n"
-        "with stage_server(os.environ, ['json']) as folder:\n"
+        "import os, signal; from viad.studies.stage_server import start_stage_server\n"
+        "with start_stage_server(os.environ, ['json']) as folder:\n"
         "    print(folder, flush=True); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
@@ -105,7 +105,7 @@ def test_a_server_ends_with_the_process_that_started_it():
 
 
 def test_other_scripts_and_a_server_that_is_gone_are_left_to_python(clone):
-    with stage_server(os.environ, ["json"]) as folder:
+    with start_stage_server(os.environ, ["json"]) as folder:
         script = subprocess.check_output([folder / "python", "-c", "import sys; print(sys.argv[1:])", "src/stage.py"])
         assert script == b"['src/stage.py']\n"
         kept = clone / "python"
@@ -120,12 +120,12 @@ def test_a_path_with_blanks(clone, monkeypatch, tmp_path):
     blank.parent.mkdir()
     blank.symlink_to(sys.executable)
     monkeypatch.setattr(sys, "executable", str(blank))
-    with stage_server(os.environ, ["json"]) as folder:
+    with start_stage_server(os.environ, ["json"]) as folder:
         out, _ = (process := _run(folder, clone, "resize", "0")).communicate()
     assert out.startswith("resize its own environment")
     assert process.returncode == 0
 
 
 def test_what_cannot_be_imported_is_an_error():
-    with pytest.raises(ImportError, match="no_such_package"), stage_server(os.environ, ["no_such_package"]):
+    with pytest.raises(ImportError, match="no_such_package"), start_stage_server(os.environ, ["no_such_package"]):
         pass

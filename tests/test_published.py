@@ -7,10 +7,15 @@ import pytest
 import yaml
 
 from made import BASELINE
-from viad.documentation import published
-from viad.documentation.published import against_published, published_page, published_rows, read_published
+from viad.documentation import published_values
+from viad.documentation.published_values import (
+    compare_with_published,
+    format_published_page,
+    format_published_rows,
+    read_published,
+)
 from viad.errors import ConfigError
-from viad.experiments.committed_results import kept
+from viad.experiments.committed_results import load_committed_results
 
 ROOT = Path(__file__).parents[1]
 LINE = {
@@ -36,7 +41,7 @@ def table(tmp_path, monkeypatch):
     def write(*lines):
         pd.DataFrame([LINE | line for line in lines]).to_csv(tmp_path / "published.csv", index=False)
 
-    monkeypatch.setattr(published, "FILE", tmp_path / "published.csv")
+    monkeypatch.setattr(published_values, "PUBLISHED_CSV", tmp_path / "published.csv")
     return write
 
 
@@ -51,7 +56,7 @@ def _runs(*changes):
 
 
 def _ours(*changes):
-    beside = against_published(_runs(*changes))
+    beside = compare_with_published(_runs(*changes))
     assert len(beside) == 1
     return beside.iloc[0]
 
@@ -170,7 +175,7 @@ def test_like_protocols_are_called_alike(table):
     table({"crop": 1, "selection": "last"})
     same = {"image_size": 224, "backbone.name": "wide_resnet50_2", "protocol": "official", "preset": "paper"}
     assert _ours(same)["protocol differences"] == ""
-    page = published_page(_runs(same))
+    page = format_published_page(_runs(same))
     assert "| patchcore | mono | AUROC | 0 | 0.900 | 0.800 | 1 | -0.100 | alike | Nobody" in page
     assert "The protocols differ" not in page
     assert "further published" not in page
@@ -186,7 +191,7 @@ def test_of_several_settings_the_closest_stands_beside(table):
 
 def test_the_page_shows_what_was_run_here_and_counts_the_rest(table):
     table({}, {"model": "padim"}, {"model": "padim", "metric": "pixel_auroc"}, {"model": "cflow"})
-    page = published_page(_runs({}))
+    page = format_published_page(_runs({}))
     assert "The protocols differ in 1 of 1" in page
     assert [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")][2:] == ["| patchcore"]
     assert page.endswith(
@@ -196,7 +201,7 @@ def test_the_page_shows_what_was_run_here_and_counts_the_rest(table):
 
 def test_the_report_lists_what_was_not_run_after_what_was(table):
     table({"model": "padim", "note": "a remark"}, {})
-    rows = published_rows(_runs({}))
+    rows = format_published_rows(_runs({}))
     assert rows["model"].tolist() == ["patchcore", "padim"]
     assert rows["ours"].tolist() == ["0.800", ""]
     assert rows["protocols"][1].startswith("published: centre crop 0.875, best epoch on test, 224 px")
@@ -205,7 +210,7 @@ def test_the_report_lists_what_was_not_run_after_what_was(table):
 
 def test_without_experiments_there_is_still_a_page(table):
     table({})
-    assert "1 further published values for 1 models" in published_page(_runs({}).iloc[:0])
+    assert "1 further published values for 1 models" in format_published_page(_runs({}).iloc[:0])
 
 
 def test_every_published_value_is_of_something_that_exists():
@@ -222,6 +227,6 @@ def test_no_published_value_stands_twice():
 
 def test_the_page_is_up_to_date(monkeypatch):
     monkeypatch.chdir(ROOT)
-    experiments = kept().table
+    experiments = load_committed_results().table
     page = (ROOT / "docs/published.md").read_text(encoding="utf-8")
-    assert page == published_page(experiments), "write docs/published.md anew"
+    assert page == format_published_page(experiments), "write docs/published.md anew"

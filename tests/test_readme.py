@@ -34,28 +34,28 @@ def test_the_first_screen_has_commands_table_and_picture():
 
 
 def test_generated_parts_are_current():
-    from viad.documentation.shift_table import severity_table
+    from viad.documentation.shift_table import format_severities
 
     assert read_committed("metrics/results.md") in README, "run `viad docs`"
-    assert severity_table() in (ROOT / "docs/shifts.md").read_text(encoding="utf-8"), "run `viad docs`"
+    assert format_severities() in (ROOT / "docs/shifts.md").read_text(encoding="utf-8"), "run `viad docs`"
 
 
 def test_the_datasets_page_says_what_the_yamls_say(monkeypatch):
-    from viad.documentation.dataset_tables import counts_table, datasets_table
+    from viad.documentation.dataset_tables import format_counts, format_datasets
 
     monkeypatch.chdir(ROOT)
     page = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")
-    assert datasets_table() in page, "run `viad docs`"
-    assert counts_table() in page, "run `viad docs`"
+    assert format_datasets() in page, "run `viad docs`"
+    assert format_counts() in page, "run `viad docs`"
 
 
 def test_the_conditions_page_has_the_table_of_conditions(monkeypatch):
-    from viad.documentation.condition_table import conditions_table, excluded_table
+    from viad.documentation.condition_table import format_conditions, format_excluded_parameters
 
     monkeypatch.chdir(ROOT)
     page = (ROOT / "docs/conditions.md").read_text(encoding="utf-8")
-    assert conditions_table() in page, "run `viad docs`"
-    assert excluded_table() in page, "run `viad docs`"
+    assert format_conditions() in page, "run `viad docs`"
+    assert format_excluded_parameters() in page, "run `viad docs`"
 
 
 def test_links_lead_somewhere():

@@ -14,7 +14,7 @@ from viad.comparison.caveats import CAVEATS
 from viad.experiments import committed_results
 from viad.report.contents import contents, planned
 from viad.report.page import KEYS, write_page
-from viad.studies.plans import plan, read_study
+from viad.studies.plans import plan_experiments, read_study
 
 ROOT = Path(__file__).parents[1]
 COUNT = 70  # ten detectors at three sizes, plain and under two shifts
@@ -36,7 +36,7 @@ def made(tmp_path_factory):
     many_experiments.write(root, COUNT, default_params())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        return contents(committed_results.known(), [], root / "pictures"), root
+        return contents(committed_results.load_all_results(), [], root / "pictures"), root
 
 
 def test_the_page_gets_all_that_it_shows_as_plain_values(made):
@@ -78,7 +78,9 @@ def test_ranks_pareto_and_differences_are_there(made):
 def test_the_papers_edition_is_shown_once_one_of_it_was_run_or_tried(monkeypatch, tmp_path):
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     monkeypatch.chdir(tmp_path)
-    small, paper = ([one.name for one in plan(read_study("color", preset))] for preset in ("small", "paper"))
+    small, paper = (
+        [one.name for one in plan_experiments(read_study("color", preset))] for preset in ("small", "paper")
+    )
     columns = ["experiment", "preset", "dataset.name"]
     runs = pd.DataFrame([["dfm-visa", "paper", "visa"], ["padim-elpv", "paper", "elpv"]], columns=columns)
     assert planned("color", runs) == small  # of another study

@@ -42,22 +42,22 @@ def files(root):
 
 
 def test_files_of_git_and_of_the_cache(files):
-    assert files.yaml("dvc.yaml")["stages"]["make"]["outs"] == ["out", "one.json"]
-    assert files.json("one.json") == [1]
-    assert files.table("out/deep/scores.csv").to_dict("records") == [{"sample": "007", "score": 0.5}]
+    assert files.read_yaml("dvc.yaml")["stages"]["make"]["outs"] == ["out", "one.json"]
+    assert files.read_json("one.json") == [1]
+    assert files.read_table("out/deep/scores.csv").to_dict("records") == [{"sample": "007", "score": 0.5}]
 
 
 @pytest.mark.parametrize("path", ["nosuch.json", "out/nosuch.csv", "outside/deep/scores.csv", "one.json/inside"])
 def test_what_is_no_output(files, path):
-    assert files.output(path) is None
-    assert files.json(path) is None
-    assert files.table(path) is None
-    assert files.yaml(path) is None
+    assert files.find_output(path) is None
+    assert files.read_json(path) is None
+    assert files.read_table(path) is None
+    assert files.read_yaml(path) is None
 
 
 def test_what_the_cache_has_lost(files, root):
     for file in (root / ".dvc/cache").rglob("*"):
         if file.is_file():
             file.unlink()
-    assert files.table("out/deep/scores.csv") is None  # its folder's list is gone too
-    assert files.json("one.json") is None
+    assert files.read_table("out/deep/scores.csv") is None  # its folder's list is gone too
+    assert files.read_json("one.json") is None

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from viad.documentation.shift_table import severity_table
+from viad.documentation.shift_table import format_severities
 from viad.errors import ConfigError
 from viad.protocol.shift_registry import SHIFTS, Shift, shift
 from viad.protocol.shifts import shift_for
@@ -223,7 +223,7 @@ def test_a_new_shift_is_one_decorated_function():
         return lambda pixels: (pixels * (1 - strength)).astype(np.uint8)
 
     try:
-        assert "| fog | share of fog | no | stay | 0.1 | 0.2 | 0.3 | 0.4 | 0.5 |" in severity_table()
+        assert "| fog | share of fog | no | stay | 0.1 | 0.2 | 0.3 | 0.4 | 0.5 |" in format_severities()
         assert int(sampled("fog", 5).image(np.full((2, 2), 100, np.uint8))[0, 0]) == 50
     finally:
         del SHIFTS["fog"]
@@ -255,7 +255,7 @@ def test_severities_pick_the_strengths_of_the_table():
 
 
 def test_table_lists_every_shift():
-    lines = severity_table().splitlines()
+    lines = format_severities().splitlines()
     assert len(lines) == 2 + len(SHIFTS)
     assert len({line.count("|") for line in lines}) == 1
     for line, kind in zip(lines[2:], SHIFTS.values(), strict=True):

@@ -18,8 +18,8 @@ from viad import cli
 from viad.errors import ConfigError
 from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.protocol.splits import assign_splits
-from viad.studies.plans import PRESETS, Experiment, _listed, estimate, plan, read_study
-from viad.studies.runner import _children, in_turn, run_all
+from viad.studies.plans import STUDY_PRESETS, Experiment, _as_list, estimate_cost, plan_experiments, read_study
+from viad.studies.runner import _manage_children, interleave_datasets, run_experiments
 from waiting import processes_in, wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -30,13 +30,13 @@ IN_NAME = tiny_settings_in_name()
 
 
 @pytest.mark.parametrize("name", STUDIES)
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", STUDY_PRESETS)
 def test_every_study_composes_and_names_its_experiments(name, preset, monkeypatch):
     monkeypatch.chdir(ROOT)
     grids = read_study(name, preset)
     for grid in grids:  # one of each grid: all of the large ones take minutes to compose
         one = {key: values[-1] if isinstance(values, list) else values for key, values in grid.items()}
-        (experiment,) = plan([one])
+        (experiment,) = plan_experiments([one])
         assert f"dataset={one.get('dataset', 'elpv')}" in experiment.overrides
         assert len(experiment.name) > 10
 
@@ -57,14 +57,14 @@ IN_NAME = tiny_settings_in_name()
 
 
 @pytest.mark.parametrize("name", STUDIES)
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", STUDY_PRESETS)
 def test_the_anomalies_that_a_study_wants_are_there(name, preset, monkeypatch):
     """Too many would fail its experiments; as the counts that datasets publish tell, where they do."""
     monkeypatch.chdir(ROOT)
     for grid in read_study(name, preset):
-        ratios = _listed(grid.get("contamination.ratio", 0))
-        labels = [number for number in _listed(grid.get("supervision.anomalies", 0)) if number != "all"]
-        for dataset in _listed(grid.get("dataset", "elpv")):
+        ratios = _as_list(grid.get("contamination.ratio", 0))
+        labels = [number for number in _as_list(grid.get("supervision.anomalies", 0)) if number != "all"]
+        for dataset in _as_list(grid.get("dataset", "elpv")):
             conf = read_conf(f"dataset/{dataset}")
             for category, counts in (conf["counts"] or {}).items():
                 published = counts[0] if isinstance(counts, list) else counts  # the smallest archive there is
@@ -83,19 +83,19 @@ def test_the_anomalies_that_a_study_wants_are_there(name, preset, monkeypatch):
 def test_a_plan_is_all_combinations_each_once(monkeypatch):
     monkeypatch.chdir(ROOT)
     grids = [{"model": ["patchcore", "padim"], "seed": [1, 2]}, {"model": "padim", "seed": 2}]
-    assert [one.name for one in plan(grids)] == [
+    assert [one.name for one in plan_experiments(grids)] == [
         f"{model}-elpv-256-s{seed}" for model in ("patchcore", "padim") for seed in (1, 2)
     ]
 
 
 def test_an_unknown_study_edition_or_override_is_an_error(monkeypatch):
     monkeypatch.chdir(ROOT)
-    with pytest.raises(ConfigError, match="there is no study 'nosuch'"):
+    with pytest.raises(ConfigError, match="no study is called 'nosuch'"):
         read_study("nosuch", "small")
     with pytest.raises(ConfigError, match="choose one of small, paper"):
         read_study("color", "large")
     with pytest.raises(ConfigError, match="nosuch"):
-        plan([{"model": "nosuch"}])
+        plan_experiments([{"model": "nosuch"}])
 
 
 def _made(name, **conditions):
@@ -108,25 +108,27 @@ def test_the_estimate_comes_from_measured_runs():
     measured = measured.assign(**{"training.train_seconds": [20.0, 40.0, 60.0], "preset": "small"})
     padim, msflow = (_made(name, **one | {"model.name": name, "preset": "small"}) for name in ("padim", "msflow"))
     # 40 s of training for either category, and 45 s for each besides.
-    assert estimate([padim], measured, 1).startswith("about 3 minutes with 1 at once, and 40 MB")
-    assert estimate([padim, msflow], measured, 2).startswith("about 3 minutes with 2 at once (1 of them unlike any")
-    assert "no estimate" in estimate([msflow], measured, 1)
+    assert estimate_cost([padim], measured, 1).startswith("about 3 minutes with 1 at once, and 40 MB")
+    assert estimate_cost([padim, msflow], measured, 2).startswith(
+        "about 3 minutes with 2 at once (1 of them unlike any"
+    )
+    assert "no estimate" in estimate_cost([msflow], measured, 1)
     paper = _made("paper", **one | {"preset": "paper"})
-    assert "no estimate" in estimate([paper], measured, 1)
+    assert "no estimate" in estimate_cost([paper], measured, 1)
     larger = measured.assign(image_size=512)
-    assert "about 3 minutes" in estimate([padim], larger, 1)
+    assert "about 3 minutes" in estimate_cost([padim], larger, 1)
     both = pd.concat([measured, larger.assign(**{"training.train_seconds": 900.0})])
-    assert "about 3 minutes" in estimate([padim], both, 1)
+    assert "about 3 minutes" in estimate_cost([padim], both, 1)
 
 
 def test_datasets_take_turns():
     planned = [_made(name, **{"dataset.name": name[0]}) for name in ("a1", "a2", "a3", "b1", "b2")]
-    assert [one.name for one in in_turn(planned)] == ["a1", "b1", "a2", "b2", "a3"]
+    assert [one.name for one in interleave_datasets(planned)] == ["a1", "b1", "a2", "b2", "a3"]
 
 
 def _sent_hangup(child):
     """What a hangup does to a study that runs a child."""
-    with _children(1) as children:
+    with _manage_children(1) as children:
         children.running.add(child)
         os.kill(os.getpid(), signal.SIGHUP)
 
@@ -151,7 +153,7 @@ def test_a_hangup_ends_a_study_and_its_children_unless_nohup_ignores_it(nohup):
 
 def test_a_study_needs_a_job():
     with pytest.raises(ConfigError, match="--jobs 0: at least one"):
-        next(run_all("color", [], 0))
+        next(run_experiments("color", [], 0))
 
 
 def _with_study(project, grids):
@@ -234,7 +236,7 @@ def test_a_planned_name_is_that_of_the_run(monkeypatch, tmp_path):
     """What `plan` makes of overrides is what the composed params are called."""
     from viad.config.composition import compose_params
     from viad.experiments.conditions import read_conditions
-    from viad.experiments.naming import experiment_name
+    from viad.experiments.experiment_names import name_experiment
 
     monkeypatch.chdir(ROOT)
     grid = {
@@ -242,8 +244,8 @@ def test_a_planned_name_is_that_of_the_run(monkeypatch, tmp_path):
         "supervision.anomalies": 10, "supervision.defects": "[large]", "contamination.ratio": 0.1, "center_crop": 0.875,
         "threshold.false_positive_rate": 0.1, "model.small.batch_size": 3,
     }  # fmt: skip
-    (planned,) = plan([grid])
+    (planned,) = plan_experiments([grid])
     compose_params(planned.overrides, tmp_path / "params.yaml")
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
     assert "-fpr0.1-model.small.batch_size_3-" in planned.name
-    assert planned.name == experiment_name(read_conditions(params, "model.small.batch_size=3"))
+    assert planned.name == name_experiment(read_conditions(params, "model.small.batch_size=3"))

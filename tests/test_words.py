@@ -49,13 +49,6 @@ WORDS = {
     "left out": r"\bundefined is absent\b|\bis undefined \([^)]*\) is absent\b",
     "methodological problems": r"\bbad practice\b",
 }
-# Tables that other modules generate; their words follow with those modules.
-PENDING = {
-    "docs/findings.md": {"told apart", "pretended", "mark", "natural noise"},
-    "docs/metrics.md": {"stay under"},
-    "docs/published.md": {"what lies between"},
-    "docs/shifts.md": {"drawn"},
-}
 
 
 def _texts():
@@ -83,7 +76,7 @@ def _wrong(text):
 
 @pytest.mark.parametrize(("name", "text"), [pytest.param(name, text, id=name) for name, text in _texts()])
 def test_words_have_one_meaning(name, text):
-    wrong = {word: say for word, say in _wrong(text).items() if word not in PENDING.get(name, ())}
+    wrong = _wrong(text)
     assert not wrong, f"{name}: say the value in place of the key: {wrong}"
 
 

@@ -80,9 +80,9 @@ def _compose(arguments: Namespace) -> int:
 
 
 def _rename(_: Namespace) -> int:
-    from viad.experiments.renaming import rename_all
+    from viad.experiments.random_names import rename_random_experiments
 
-    for old, new in rename_all().items():
+    for old, new in rename_random_experiments().items():
         print(f"{old} -> {new}")
     return 0
 
@@ -114,35 +114,35 @@ def _import(arguments: Namespace) -> int:
 
 def _study(arguments: Namespace) -> int:
     """Run the experiments of a study that are not finished; 1 if one failed."""
-    from viad.experiments.committed_results import known
-    from viad.studies.plans import FOLDER, estimate, plan, read_study
-    from viad.studies.runner import existing, run_all
+    from viad.experiments.committed_results import load_all_results
+    from viad.studies.plans import STUDIES_FOLDER, estimate_cost, plan_experiments, read_study
+    from viad.studies.runner import list_experiments, run_experiments
 
     name, jobs = arguments.name, arguments.jobs
-    experiments = plan(read_study(name, arguments.preset))
-    finished = existing()
+    experiments = plan_experiments(read_study(name, arguments.preset))
+    finished = list_experiments()
     missing = [experiment for experiment in experiments if experiment.name not in finished]
     for experiment in experiments:
         print(f"{'finished' if experiment.name in finished else 'to run  '} {experiment.name}")
-    more = f": {estimate(missing, known().table, jobs)}" if missing else ""
+    more = f": {estimate_cost(missing, load_all_results().table, jobs)}" if missing else ""
     print(f"{len(experiments)} experiments, {len(missing)} to run{more}")
     if arguments.dry_run or not missing:
         return 0
     failed = 0
-    for outcome in run_all(name, missing, jobs):
+    for outcome in run_experiments(name, missing, jobs):
         failed += outcome.result == "failed"
         print(f"{outcome.result} {outcome.experiment} in {outcome.seconds:.0f} s {outcome.reason}".rstrip(), flush=True)
     if failed:
-        print(f"{failed} failed; their logs are in {FOLDER / name}/. Run the study again to repeat them.")
+        print(f"{failed} failed; their logs are in {STUDIES_FOLDER / name}/. Run the study again to repeat them.")
     return int(failed > 0)
 
 
 def _evaluate(arguments: Namespace) -> int:
     """Measure experiments again, a line for each; 1 if one could not be."""
-    from viad.experiments.remeasurement import remeasure
+    from viad.experiments.remeasurement import remeasure_experiments
 
     failed = measured = 0
-    for outcome in remeasure(arguments.names):
+    for outcome in remeasure_experiments(arguments.names):
         print(f"{outcome.experiment}: {outcome.words}", flush=True)
         measured, failed = measured + 1, failed + outcome.failed
     if not measured:
@@ -151,19 +151,19 @@ def _evaluate(arguments: Namespace) -> int:
 
 
 def _compare(arguments: Namespace) -> int:
-    from viad.comparison.writing import compare, write_comparison
-    from viad.experiments.committed_results import known
+    from viad.comparison.comparison_files import compare_experiments, write_comparison
+    from viad.experiments.committed_results import load_all_results
 
-    print(write_comparison(compare(known()), arguments.out), end="")
+    print(write_comparison(compare_experiments(load_all_results()), arguments.out), end="")
     return 0
 
 
 def _report(arguments: Namespace) -> int:
-    from viad.experiments.committed_results import known
+    from viad.experiments.committed_results import load_all_results
     from viad.report.contents import contents
     from viad.report.page import write_page
 
-    experiments = known()
+    experiments = load_all_results()
     if unknown := sorted(set(arguments.gallery) - set(experiments.revisions)):
         names = ", ".join(sorted(experiments.revisions)) or "none"
         raise ConfigError(f"--gallery {unknown[0]}: no such experiment in this repository. Choose one of: {names}.")
@@ -176,13 +176,18 @@ def _report(arguments: Namespace) -> int:
 
 def _docs(_: Namespace) -> int:
     """Write all generated documentation; print each file."""
-    from viad.documentation.findings.page import write_findings
-    from viad.documentation.generated_parts import refresh
-    from viad.experiments.committed_results import FILE, SCORES, collect, kept
+    from viad.documentation.generated_parts import refresh_pages
+    from viad.documentation.paper_claims.findings_page import write_findings
+    from viad.experiments.committed_results import (
+        EXPERIMENTS_CSV,
+        SCORES_FOLDER,
+        collect_results,
+        load_committed_results,
+    )
 
-    print(f"{FILE}, {SCORES}/ ({collect()} rows from this repository's experiments)")
+    print(f"{EXPERIMENTS_CSV}, {SCORES_FOLDER}/ ({collect_results()} rows from this repository's experiments)")
     # From the files, not from DVC: a clone, which has no experiments, writes the same pages.
-    for path in [*write_findings(kept()), *refresh()]:
+    for path in [*write_findings(load_committed_results()), *refresh_pages()]:
         print(path)
     return 0
 

@@ -1,4 +1,4 @@
-"""Caveats: the paper's criticism as checks of what is doubtful about an experiment, so that a report can say so."""
+"""Caveats: checks that flag experiments with the methodological problems that the paper criticises."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from viad.comparison.conditions import number_runs
+from viad.comparison.condition_axes import number_runs
 
 
 @dataclass(frozen=True)
@@ -20,63 +20,63 @@ class Caveat:
 CAVEATS = {
     "selected_on_test": Caveat(
         "Chosen on test",
-        "The model or its epoch was chosen by the test set. The number says how well the choice fits these images, "
-        "not what the detector will do on new ones.",
+        "The model or its epoch was chosen on the test set. The value shows how well the choice fits these images, "
+        "not how well the detector works on new ones.",
     ),
     "centre_crop": Caveat(
         "Centre crop",
-        "The border of every image was cut away, and with it any defect there: the test set became another one.",
+        "The border of every image was cut away, with any defect in it, so the test set is a different one.",
     ),
     "test_threshold": Caveat(
         "Threshold from test",
-        "Misses and false alarms, or F1, belong to a threshold that was fitted on the test images themselves.",
+        "Misses and false alarms, or F1, were measured at a threshold that was fitted on the test images themselves.",
     ),
     "best_epoch": Caveat(
         "Best epoch",
-        "The best of several evaluations is reported, not the last and not one that validation chose.",
+        "The value is the best of several evaluations, not the last one or one chosen on validation images.",
     ),
     "leaking_dataset": Caveat(
         "Duplicate images",
-        "The audit found duplicate images, so one may be in training and its twin in test. "
-        "`audit.exclude=duplicates` leaves the exact ones out.",
+        "The audit found duplicate images, so the same image may be in training and in test. "
+        "`audit.exclude=duplicates` leaves out exact duplicates.",
     ),
     "no_threshold": Caveat(
         "No threshold",
-        "No false-alarm rate could be measured: there are no validation normals to set a threshold, or no normal test "
+        "The false-alarm rate could not be measured: no validation normals to set a threshold, or no normal test "
         "images.",
     ),
     "one_seed": Caveat(
-        "One seed", "Run with one seed only: how far chance moves the number is not known.",
+        "One seed", "The experiment ran with one seed only, so the spread over seeds is unknown.",
     ),
     "unequal": Caveat(
         "Unequal",
-        "It stands beside experiments on the same images that had another backbone, preset or number of labels. "
-        "Compare it with its like only.",
+        "Most experiments on the same images have another backbone, preset or number of labels. Compare it only with "
+        "experiments that have the same.",
     ),
 }  # fmt: skip
-EQUAL = ("backbone.name", "preset", "labels")  # what a fair comparison holds
+EQUAL_COLUMNS = ("backbone.name", "preset", "labels")  # equal in a fair comparison
 
 
 def find_caveats(table: pd.DataFrame) -> list[list[str]]:
-    """The caveats of each row of `conditions.prepared`'s table, by the keys of `CAVEATS`.
+    """Find the caveats of each row of the table from `prepare_experiments`, as keys of `CAVEATS`.
 
-    What somebody else's predictions were made with is what `model.practice` declares of them.
+    External predictions declare their choice of epoch, threshold and crop in `model.practice`.
     """
     seeds = table.groupby([number_runs(table), "category"])["seed"].transform("nunique")
-    unequal = _unequal(table)
+    unequal = _find_unequal(table)
     return [
-        _of(row, one_seed=count < 2, unequal=unlike)
+        _find_row_caveats(row, one_seed=count < 2, unequal=unlike)
         for row, count, unlike in zip(table.to_dict("records"), seeds, unequal, strict=True)
     ]
 
 
-def _of(row: Mapping[Any, Any], *, one_seed: bool, unequal: bool) -> list[str]:
+def _find_row_caveats(row: Mapping[Any, Any], *, one_seed: bool, unequal: bool) -> list[str]:
     checks = {
         "selected_on_test": row["practice.selection"] == "test",
         "best_epoch": row["practice.selection"] in ("test", "best"),
-        "centre_crop": min(_share(row["center_crop"]), _share(row["practice.center_crop"])) < 1,
+        "centre_crop": min(_read_share(row["center_crop"]), _read_share(row["practice.center_crop"])) < 1,
         "test_threshold": row["practice.threshold"] == "test",
-        "leaking_dataset": _leaks(row),
+        "leaking_dataset": _has_leak(row),
         "no_threshold": pd.isna(row["false_positive_rate"]),
         "one_seed": one_seed,
         "unequal": unequal,
@@ -84,23 +84,23 @@ def _of(row: Mapping[Any, Any], *, one_seed: bool, unequal: bool) -> list[str]:
     return [name for name in CAVEATS if checks[name]]
 
 
-def _share(value: Any) -> float:
+def _read_share(value: Any) -> float:
     return 1.0 if value is None or value != value or value == "" else float(value)
 
 
-def _leaks(row: Mapping[Any, Any]) -> bool:
-    """Whether training and test may share an image: twins that a random split can part, or that were published so."""
+def _has_leak(row: Mapping[Any, Any]) -> bool:
+    """Whether training and test may share an image: duplicates in a random split, or in the published one."""
     counted = {key: 0 if pd.isna(row[key]) else row[key] for key in ("audit.leak", "audit.near_duplicate")}
     exact = 0 if pd.isna(row["audit.duplicate"]) or row["audit.exclude"] == "duplicates" else row["audit.duplicate"]
     return bool(exact or any(counted.values()))
 
 
-def _unequal(table: pd.DataFrame) -> list[bool]:
-    """Whether a row differs in `EQUAL` from most of those that tested the same images under the same condition."""
+def _find_unequal(table: pd.DataFrame) -> list[bool]:
+    """Whether a row differs in `EQUAL_COLUMNS` from most rows with the same test images and the same condition."""
     columns = (table[column] for column in ("dataset.name", "category", "image_size", "condition"))
     key = pd.Series(list(zip(*columns, strict=True)), index=table.index, dtype=object)
     result = pd.Series(data=False, index=table.index)
-    for column in EQUAL:
+    for column in EQUAL_COLUMNS:
         most = table[column].groupby(key).transform(lambda values: values.mode().iloc[0] if len(values) else "")
         result |= table[column] != most
     return result.tolist()

@@ -2,17 +2,17 @@
 
 import pandas as pd
 
-from viad.comparison.writing import compare
-from viad.experiments.committed_results import known
+from viad.comparison.comparison_files import compare_experiments
+from viad.experiments.committed_results import load_all_results
 
 
 def load_tables() -> dict[str, pd.DataFrame]:
-    """The tables of a comparison as DataFrames, for notebooks.
+    """Load all experiments and return the tables of their comparison.
 
-    `experiments` (a row an experiment and category, with `condition` in words and `caveats`), `means`, `differences`,
-    `effects`, `ranks`, `pareto`, `best_on_test`, `recommendations`; and for each dataset and category the
-    image scores of its test images as `scores/DATASET/CATEGORY`, a column an experiment.
+    `experiments` (one row per experiment and category, with `condition` in words and `caveats`), `means`,
+    `differences`, `effects`, `ranks`, `pareto`, `domains`, `best_on_test` and `recommendations`; and for each dataset
+    and category the image scores of its test images as `scores/DATASET/CATEGORY`, one column per experiment.
     """
-    experiments = known()
+    experiments = load_all_results()
     scores = {f"scores/{dataset}/{category}": table for (dataset, category), table in experiments.scores.items()}
-    return compare(experiments) | scores
+    return compare_experiments(experiments) | scores

@@ -1,4 +1,4 @@
-"""Which detector to take, in words and with the numbers behind them."""
+"""Recommendations of detectors, in words and with their numbers."""
 
 import math
 from collections.abc import Hashable, Mapping
@@ -7,71 +7,75 @@ from typing import Any
 
 import pandas as pd
 
-from viad.comparison.conditions import BASELINE, held
-from viad.experiments.conditions import baseline_texts
+from viad.comparison.condition_axes import BASELINE, list_fixed_columns
+from viad.experiments.conditions import format_baselines
 from viad.metrics.catalogue import metrics_shown
 
-MOST = 4  # detectors that are named one by one
-QUICKER = 2.0  # times; less was seen between runs of one and the same detector, where others ran beside it
+MAX_NAMED = 4  # detectors that a list names
+MIN_SPEEDUP = 2.0  # times; repeated runs of the same detector differed by less, even with other processes running
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The answer for one setting; `experiments` are those behind it."""
+    """The recommendation for a setting; `experiments` are those that support it."""
 
     question: str
     words: str
     experiments: tuple[str, ...]
 
 
-def recommendations(table: pd.DataFrame, averages: pd.DataFrame, apart: pd.DataFrame) -> list[Recommendation]:
-    """One for each setting with two detectors or more; the baseline first.
+def recommend_detectors(table: pd.DataFrame, averages: pd.DataFrame, differences: pd.DataFrame) -> list[Recommendation]:
+    """Recommend a detector for each setting with two detectors or more; settings at the baseline come first.
 
-    Detectors that the paired bootstrap does not tell from the best are equals; of equals the best is taken, or the
-    quickest if it is at least `QUICKER` times as quick.
+    Detectors without a significant difference from the best are its equals. The recommended detector is the best, or
+    the fastest of its equals if that is at least `MIN_SPEEDUP` times as fast.
 
     Args:
         table: of experiments.
-        averages: of `tables.means`.
-        apart: of `tables.differences`.
+        averages: of `average_runs`.
+        differences: of `compare_with_best`.
     """
-    found = []
-    for key, group in averages.groupby([*held(), "condition"], dropna=False, sort=True):
-        setting = dict(zip([*held(), "condition"], key, strict=True))
+    recommendations = []
+    for key, group in averages.groupby([*list_fixed_columns(), "condition"], dropna=False, sort=True):
+        setting = dict(zip([*list_fixed_columns(), "condition"], key, strict=True))
         group = group[group["categories"] == group["categories"].max()]  # means over other categories do not compare
         group = group.dropna(subset=["image_auroc"]).sort_values("image_auroc", ascending=False, kind="stable")
-        if (
-            len(group) > 1 and setting["center_crop"] == baseline_texts()["center_crop"]
-        ):  # nobody should choose by a cropped test set
-            against = _where(apart, setting)
-            found.append((setting["condition"] != BASELINE, _one(setting, group, against, _where(table, setting))))
-    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+        # A cropped test set is no basis for a recommendation.
+        if len(group) > 1 and setting["center_crop"] == format_baselines()["center_crop"]:
+            parts = (_select_setting(rows, setting) for rows in (differences, table))
+            recommendations.append((setting["condition"] != BASELINE, _recommend(setting, group, *parts)))
+    return [recommendation for _, recommendation in sorted(recommendations, key=lambda pair: pair[0])]
 
 
-def _one(setting: Mapping[str, Any], group: pd.DataFrame, apart: pd.DataFrame, runs: pd.DataFrame) -> Recommendation:
+def _recommend(
+    setting: Mapping[str, Any], group: pd.DataFrame, differences: pd.DataFrame, runs: pd.DataFrame
+) -> Recommendation:
     rows = group.to_dict("records")
     best, others = rows[0], rows[1:]
-    against = {row["worse"]: row for row in apart[apart["better"] == best["detector"]].to_dict("records")}
+    differences = differences[differences["better"] == best["detector"]]
+    against = {row["worse"]: row for row in differences.to_dict("records")}
     equals = [row for row in others if row["detector"] in against and not against[row["detector"]]["told_apart"]]
-    quick = [row for row in equals if QUICKER * _latency(row) <= _latency(best) and _latency(row) < math.inf]
-    taken = min(quick or [best], key=lambda row: (_latency(row), row["detector"]))
-    words = f"{best['detector']} has the highest AUROC, {_numbers(best)}."
+    measured = [row for row in equals if _read_latency(row) < math.inf]
+    fast = [row for row in measured if MIN_SPEEDUP * _read_latency(row) <= _read_latency(best)]
+    recommended = min(fast or [best], key=lambda row: (_read_latency(row), row["detector"]))
+    words = f"{best['detector']} has the highest AUROC, {_format_metrics(best)}."
     if equals:
-        said = ", ".join(f"{row['detector']} ({_gap(against[row['detector']])})" for row in equals)
-        words += f" Not told from it on these images: {said}."
+        words += (
+            f" No significant difference on these images: {', '.join(_format_worse(row, against) for row in equals)}."
+        )
     clear = [row for row in others if row["detector"] in against and against[row["detector"]]["low"] > 0]
     if clear:
-        words += f" Below it: {', '.join(_gap_of(row, against) for row in clear)}."
+        words += f" Significantly lower: {', '.join(_format_worse(row, against) for row in clear)}."
     unknown = [row["detector"] for row in others if row["detector"] not in against]
     if unknown:
-        more = f" and {len(unknown) - MOST} others" if len(unknown) > MOST else ""
-        words += f" Lower, but without scores to test it by: {', '.join(unknown[:MOST])}{more}."
-    words += f" Take {taken['detector']}: {_why(taken, best, equals, all_tested=not unknown)}."
-    named = tuple(runs[runs["detector"].isin([taken["detector"], best["detector"]])]["experiment"].unique())
-    return Recommendation(_question(setting, group), words, named)
+        more = f" and {len(unknown) - MAX_NAMED} others" if len(unknown) > MAX_NAMED else ""
+        words += f" Lower, but without image scores for a test: {', '.join(unknown[:MAX_NAMED])}{more}."
+    words += f" Take {recommended['detector']}: {_explain_choice(recommended, best, equals, all_tested=not unknown)}."
+    names = tuple(runs[runs["detector"].isin([recommended["detector"], best["detector"]])]["experiment"].unique())
+    return Recommendation(_format_question(setting, group), words, names)
 
 
-def _question(setting: Mapping[str, Any], group: pd.DataFrame) -> str:
+def _format_question(setting: Mapping[str, Any], group: pd.DataFrame) -> str:
     under = "" if setting["condition"] == BASELINE else f" under {setting['condition']}"
     preset = f", preset {setting['preset']}"
     seeds = int(group["seeds"].min())
@@ -81,43 +85,42 @@ def _question(setting: Mapping[str, Any], group: pd.DataFrame) -> str:
     )
 
 
-def _numbers(row: Mapping[Hashable, Any]) -> str:
+def _format_metrics(row: Mapping[Hashable, Any]) -> str:
     spread = row["image_auroc_categories"]
-    said = f"{row['image_auroc']:.3f}" + ("" if pd.isna(spread) else f" (spread of the categories {spread:.3f})")
+    auroc = f"{row['image_auroc']:.3f}" + ("" if pd.isna(spread) else f" (spread of the categories {spread:.3f})")
     shares = [f"{m.label} {row[m.key]:.2f}" for m in metrics_shown("recommendation") if not pd.isna(row[m.key])]
-    return ", ".join([said, *shares])
+    return ", ".join([auroc, *shares])
 
 
-def _gap(found: Mapping[Hashable, Any]) -> str:
-    return f"{found['difference']:.3f} less [{found['low']:.3f}, {found['high']:.3f}]"
+def _format_worse(row: Mapping[Hashable, Any], against: Mapping[Any, Mapping[Hashable, Any]]) -> str:
+    """Format a detector and how much lower its AUROC is than that of the best."""
+    difference = against[row["detector"]]
+    interval = f"[{difference['low']:.3f}, {difference['high']:.3f}]"
+    return f"{row['detector']} ({difference['difference']:.3f} less {interval})"
 
 
-def _gap_of(row: Mapping[Hashable, Any], against: Mapping[Any, Mapping[Hashable, Any]]) -> str:
-    return f"{row['detector']} ({_gap(against[row['detector']])})"
-
-
-def _why(
-    taken: Mapping[Hashable, Any], best: Mapping[Hashable, Any], equals: list[dict[Hashable, Any]], *,
+def _explain_choice(
+    recommended: Mapping[Hashable, Any], best: Mapping[Hashable, Any], equals: list[dict[Hashable, Any]], *,
     all_tested: bool,
 ) -> str:  # fmt: skip
     if not equals:
-        known = "all others are below it on these images" if all_tested else "it is the highest"
-        return known + _speed(taken)
-    if taken is best:
-        return "none of these is clearly quicker" + _speed(taken)
+        reason = "all others are significantly lower on these images" if all_tested else "its AUROC is the highest"
+        return reason + _format_latency(recommended)
+    if recommended is best:
+        return "none of these is clearly faster" + _format_latency(recommended)
     against = "" if pd.isna(best["latency_p50_ms"]) else f" against {best['latency_p50_ms']:.0f}"
-    return "not told from the best" + _speed(taken) + against
+    return "no significant difference from the best, and faster" + _format_latency(recommended) + against
 
 
-def _latency(row: Mapping[Hashable, Any]) -> float:
+def _read_latency(row: Mapping[Hashable, Any]) -> float:
     return math.inf if pd.isna(row["latency_p50_ms"]) else float(row["latency_p50_ms"])
 
 
-def _speed(row: Mapping[Hashable, Any]) -> str:
-    return "" if pd.isna(row["latency_p50_ms"]) else f", {row['latency_p50_ms']:.0f} ms an image"
+def _format_latency(row: Mapping[Hashable, Any]) -> str:
+    return "" if pd.isna(row["latency_p50_ms"]) else f", {row['latency_p50_ms']:.0f} ms per image"
 
 
-def _where(table: pd.DataFrame, setting: Mapping[str, Any]) -> pd.DataFrame:
+def _select_setting(table: pd.DataFrame, setting: Mapping[str, Any]) -> pd.DataFrame:
     keep = pd.Series(data=True, index=table.index)
     for column, value in setting.items():
         keep &= table[column] == value

@@ -1,1 +1,1 @@
-"""The generated parts of README and docs: tables, findings, ours against published."""
+"""The generated parts of README and docs: tables, findings, our values against published ones."""

@@ -1,28 +1,32 @@
 """Tables of docs/conditions.md, from the table of conditions."""
 
 from viad.artifacts import markdown
-from viad.experiments.conditions import CONDITIONS, EXCLUDED, Condition, baseline_texts
+from viad.experiments.conditions import CONDITIONS, EXCLUDED_PARAMETERS, Condition, format_baselines
 
-HEAD = ["parameter", "meaning", "baseline", "in a name", "axis"]
+CONDITION_HEADINGS = ["parameter", "meaning", "baseline", "in a name", "axis"]
 
 
-def conditions_table() -> str:
-    """A row a condition: its meaning, its baseline, how a name has it, and the axis that shows its effect."""
-    baselines = baseline_texts()
+def format_conditions() -> str:
+    """Format one row per condition: its meaning, baseline, format in a name, and the axis that shows its effect."""
+    baselines = format_baselines()
     rows = [
-        [f"`{one.key}`", one.meaning, baselines[one.key] or "–", _name(one), one.axis.name if one.axis else ""]
+        [f"`{one.key}`", one.meaning, baselines[one.key] or "–", _format_name(one), one.axis.name if one.axis else ""]
         for one in CONDITIONS
     ]
-    return markdown.format_table(HEAD, rows)
+    return markdown.format_table(CONDITION_HEADINGS, rows)
 
 
-def excluded_table() -> str:
-    """A row a parameter that does not distinguish experiments, and why."""
-    rows = [[f"`{key.removesuffix('.')}`", reason] for key, reason in EXCLUDED.items() if f"{key}." not in EXCLUDED]
+def format_excluded_parameters() -> str:
+    """Format one row per parameter that does not distinguish experiments, with the reason."""
+    rows = [
+        [f"`{key.removesuffix('.')}`", reason]
+        for key, reason in EXCLUDED_PARAMETERS.items()
+        if f"{key}." not in EXCLUDED_PARAMETERS
+    ]
     return markdown.format_table(["parameter", "reason"], rows)
 
 
-def _name(condition: Condition) -> str:
+def _format_name(condition: Condition) -> str:
     if condition.in_name is None:
         return ""
     value = "NAME" if condition.key.endswith(".name") else "VALUE"

@@ -11,11 +11,11 @@ import yaml
 from viad.artifacts import markdown
 from viad.metrics.catalogue import metrics_shown
 
-CONF = Path("conf/dataset")
+DATASET_CONF = Path("conf/dataset")
 
 
-def datasets_table() -> str:
-    """One row per dataset: licence, images, categories, uses, and how to download it."""
+def format_datasets() -> str:
+    """Format one row per dataset: licence, images, categories, uses, and the way to download it."""
     head = [
         "`dataset=`",
         "title",
@@ -28,32 +28,32 @@ def datasets_table() -> str:
         "download",
     ]
     rows = []
-    for dataset in _published():
+    for dataset in _read_published_datasets():
         about = dataset["about"]
         what = f"{about['title']} ({about['paper']})"
-        row = [f"`{dataset['name']}`", what, len(dataset["categories"]), _images(dataset)]
-        rows.append([*row, *(about[key] for key in ("size", "masks", "licence", "serves")), _getting(dataset)])
+        row = [f"`{dataset['name']}`", what, len(dataset["categories"]), _format_images(dataset)]
+        rows.append([*row, *(about[key] for key in ("size", "masks", "licence", "serves")), _format_download(dataset)])
     return markdown.format_table(head, rows)
 
 
-def counts_table() -> str:
-    """The published counts of each category and split, which the `raw` stage compares with the files."""
+def format_counts() -> str:
+    """Format the published counts of each category and split, which the `raw` stage compares with the files."""
     rows = []
-    for dataset in _published():
+    for dataset in _read_published_datasets():
         for category, known in (dataset["counts"] or {}).items():
             first = known[0] if isinstance(known, list) else known
             rows.append(
                 [
                     dataset["name"],
                     category,
-                    *(_pair(first, split) for split in ("train", "val", "test", "reserve", "all")),
+                    *(_format_split(first, split) for split in ("train", "val", "test", "reserve", "all")),
                 ]
             )
     return markdown.format_table(["dataset", "category", "train", "validation", "test", "reserve", "no split"], rows)
 
 
-def results_table(experiments: pd.DataFrame, datasets: list[str]) -> str:
-    """Every experiment on some datasets, with pixel-level metrics and the AUROC of each defect type."""
+def format_dataset_results(experiments: pd.DataFrame, datasets: list[str]) -> str:
+    """Format all experiments on some datasets, with pixel-level metrics and the AUROC of each defect type."""
     runs = experiments[experiments["dataset.name"].isin(datasets)]
     shown = [metric for metric in metrics_shown("datasets") if runs[metric.key].notna().any()]
     rows = []
@@ -67,15 +67,15 @@ def results_table(experiments: pd.DataFrame, datasets: list[str]) -> str:
     return markdown.format_table(head, rows)
 
 
-def _published() -> Iterator[dict[str, Any]]:
-    """The yamls of published datasets, without those that `viad import` wrote."""
-    for path in sorted(CONF.glob("*.yaml")):
+def _read_published_datasets() -> Iterator[dict[str, Any]]:
+    """Read the yamls of published datasets, without those that `viad import` wrote."""
+    for path in sorted(DATASET_CONF.glob("*.yaml")):
         dataset = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not dataset["code"].endswith("imported.py"):
             yield dataset
 
 
-def _images(dataset: dict[str, Any]) -> str:
+def _format_images(dataset: dict[str, Any]) -> str:
     known = [one[0] if isinstance(one, list) else one for one in (dataset["counts"] or {}).values()]
     if not known:
         return str(dataset["about"]["images"])
@@ -83,11 +83,11 @@ def _images(dataset: dict[str, Any]) -> str:
     return f"{normal:,} + {anomalous:,}"
 
 
-def _pair(counts: dict[str, list[int]], split: str) -> str:
+def _format_split(counts: dict[str, list[int]], split: str) -> str:
     return f"{counts[split][0]} + {counts[split][1]}" if split in counts else ""
 
 
-def _getting(dataset: dict[str, Any]) -> str:
+def _format_download(dataset: dict[str, Any]) -> str:
     archive = dataset["archive"]
     if archive is None:
         return "embedded"

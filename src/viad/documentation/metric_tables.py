@@ -3,15 +3,15 @@
 from viad.artifacts import markdown
 from viad.metrics.catalogue import Level, metrics_at
 
-SECTIONS: tuple[tuple[Level, ...], ...] = (("image",), ("threshold", "shift"), ("pixel",), ("training", "cost"))
+METRIC_SECTIONS: tuple[tuple[Level, ...], ...] = (("image",), ("threshold", "shift"), ("pixel",), ("training", "cost"))
 
 
-def metric_tables() -> list[str]:
-    """A table for each section of docs/metrics.md: a row a metric."""
-    return [_table(levels) for levels in SECTIONS]
+def format_metrics() -> list[str]:
+    """Format a table for each section of docs/metrics.md, one row per metric."""
+    return [_format_section(levels) for levels in METRIC_SECTIONS]
 
 
-def _table(levels: tuple[Level, ...]) -> str:
+def _format_section(levels: tuple[Level, ...]) -> str:
     head = ["name", "heading", "what it is", "better", "interval"]
     rows = [
         [f"`{metric.key}`", metric.label, metric.explanation, metric.better, "yes" if metric.interval else ""]

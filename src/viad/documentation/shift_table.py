@@ -4,8 +4,8 @@ from viad.artifacts.markdown import format_table
 from viad.protocol.shifts import SHIFTS
 
 
-def severity_table() -> str:
-    """What the number of each shift means, what it does to masks, and the number of each severity, as Markdown."""
+def format_severities() -> str:
+    """Format one row per shift: the meaning of its number, its effect on masks, and the number of each severity."""
     head = ["shift", "the number is", "sampled for each image", "masks", "1", "2", "3", "4", "5"]
     rows = [
         [kind.name, kind.meaning, "yes" if kind.sampled else "no", "move" if kind.moves_masks else "stay"]

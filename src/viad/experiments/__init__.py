@@ -1,1 +1,1 @@
-"""Experiments as tables: their conditions, their names, what DVC has of them and what is committed."""
+"""Experiments as tables: their conditions and names, and their results in DVC and in docs/."""

@@ -1,7 +1,7 @@
-"""Experiments of earlier versions, read under the names that parameters and metrics have now.
+"""Translate params and metrics of earlier versions to the present names.
 
-DVC keeps an experiment's params and metrics as they were written. In version 0.1 a
-`budget` chose the training settings, by the machine if it was `auto`, and the anomaly reserve was called the pool.
+DVC stores an experiment's params and metrics as they were written. In version 0.1, `budget` selected the training
+settings (`auto` selected them by the machine), and the anomaly reserve was called the pool.
 """
 
 from typing import Any
@@ -11,19 +11,19 @@ RENAMED_KEYS = {
     "false_alarm_rate": "false_positive_rate", "miss_rate": "false_negative_rate",
     "miss_rate_by_defect": "false_negative_rate_by_defect",
 }  # fmt: skip
-SOURCES = {"pool": "reserve"}  # of contamination
+RENAMED_SOURCES = {"pool": "reserve"}  # values of contamination.source
 RENAMED_COLUMNS = {"settings": "overrides"}  # of docs/experiments.csv
 
 
 def rename_keys(values: Any) -> Any:
-    """Params or metrics with today's keys, at any depth."""
+    """Rename the keys of params or metrics to the present ones, at any depth."""
     if isinstance(values, dict):
         return {RENAMED_KEYS.get(key, key): rename_keys(value) for key, value in values.items()}
     return [rename_keys(value) for value in values] if isinstance(values, list) else values
 
 
 def translate_params(params: dict[str, Any], used_budget: str | None = None) -> dict[str, Any]:
-    """The params of an experiment, or a yaml of its conf/, as this version would have written them.
+    """Translate the params of an experiment, or a yaml of its conf/, to the keys and values of this version.
 
     Args:
         params: as written.
@@ -34,6 +34,6 @@ def translate_params(params: dict[str, Any], used_budget: str | None = None) -> 
         budget = params.pop("budget")
         params["preset"] = used_budget or ("small" if budget == "auto" else budget)
     contamination = params.get("contamination")
-    if isinstance(contamination, dict) and contamination.get("source") in SOURCES:
-        params["contamination"] = contamination | {"source": SOURCES[contamination["source"]]}
+    if isinstance(contamination, dict) and contamination.get("source") in RENAMED_SOURCES:
+        params["contamination"] = contamination | {"source": RENAMED_SOURCES[contamination["source"]]}
     return dict(params)

@@ -1,4 +1,4 @@
-"""Measuring earlier experiments again, from their predictions in DVC's cache: a newer metric gets their values too."""
+"""Measure earlier experiments again, from their predictions in DVC's cache, so that they have newer metrics too."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,75 +10,83 @@ from viad.artifacts.dvc_adapter import Repository
 from viad.artifacts.labelled_predictions import read_labelled_predictions
 from viad.artifacts.samples import read_samples
 from viad.errors import ConfigError, DataError
+from viad.experiments.conditions import look_up
 from viad.experiments.earlier_versions import translate_params
-from viad.experiments.measurements import missing_metrics, read_quality, write_quality
+from viad.experiments.experiment_tables import load_dvc_experiments
+from viad.experiments.measurements import find_missing_metrics, read_quality, write_quality
 from viad.experiments.revisions import Revision
-from viad.experiments.tables import from_dvc, lookup
 from viad.metrics.catalogue import measured_metrics
 from viad.metrics.measurement import measure_category
 from viad.seeds import generator
 
-FILES = (
+EVALUATE_FILES = (
     "predictions/{}/{}/scores.csv", "predictions/{}/{}/maps.npy", "predictions/{}/{}/recipe.json",
     "data/contaminated/{}/{}/samples.csv", "data/shifted/{}/{}/samples.csv",
 )  # fmt: skip
-KEYS = ("threshold.false_positive_rate", "bootstrap.resamples", "shift.name", "seed")  # params that evaluate reads
+EVALUATE_KEYS = (
+    "threshold.false_positive_rate",
+    "bootstrap.resamples",
+    "shift.name",
+    "seed",
+)  # params that evaluate reads
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of measuring an experiment again, in words."""
+class Remeasurement:
+    """The result of measuring an experiment again, in words."""
 
     experiment: str
     words: str
     failed: bool = False
 
 
-def remeasure(names: Sequence[str]) -> Iterator[Outcome]:
-    """Measure experiments again; one by one, as each is done.
+def remeasure_experiments(names: Sequence[str]) -> Iterator[Remeasurement]:
+    """Measure experiments again, and yield each result when it is done.
 
     Args:
-        names: of experiments; none takes all that DVC has here and that lack a metric of the catalogue.
+        names: of experiments; if empty, all experiments in DVC that lack a metric of the catalogue.
 
     Raises:
-        ConfigError: DVC has no experiment of a name.
+        ConfigError: DVC has no experiment of that name.
     """
-    revisions = from_dvc().revisions
+    revisions = load_dvc_experiments().revisions
     if unknown := sorted(set(names) - set(revisions)):
-        there = ", ".join(sorted(revisions)) or "none"
-        raise ConfigError(f"no experiment '{unknown[0]}'. DVC has here: {there}.")
+        names_in_dvc = ", ".join(sorted(revisions)) or "none"
+        raise ConfigError(f"DVC has no experiment '{unknown[0]}' here. Choose one of: {names_in_dvc}.")
     with Repository() as repo:
         for name in names or sorted(revisions):
             files = Revision(repo, revisions[name])
-            if names or any(missing_metrics(files, *place) for place in _places(files)):
+            if names or any(find_missing_metrics(files, *category) for category in _list_categories(files)):
                 yield _measure_experiment(files, name)
 
 
-def _places(files: Revision) -> list[tuple[str, str]]:
-    dataset = files.yaml("params.yaml")["dataset"]
+def _list_categories(files: Revision) -> list[tuple[str, str]]:
+    dataset = files.read_yaml("params.yaml")["dataset"]
     return [(dataset["name"], category) for category in dataset["categories"]]
 
 
-def _measure_experiment(files: Revision, name: str) -> Outcome:
-    """Measure all categories, then keep all: an experiment is never half of one version and half of another."""
+def _measure_experiment(files: Revision, name: str) -> Remeasurement:
+    """Measure all categories before writing any: an experiment never mixes the metrics of two versions."""
     try:
-        measured = {place: _measure_category(files, *place) for place in _places(files)}
+        measured = {category: _measure_category(files, *category) for category in _list_categories(files)}
     except DataError as error:
-        return Outcome(name, f"cannot be measured again: {error}", failed=True)
-    changes = [_describe_change(files, *place, quality) for place, quality in measured.items()]
-    for place, quality in measured.items():
-        write_quality(files, *place, name, quality)
-    return Outcome(name, f"measured again. {' '.join(changes)}")
+        return Remeasurement(name, f"cannot be measured again: {error}", failed=True)
+    changes = [_describe_change(files, *category, quality) for category, quality in measured.items()]
+    for category, quality in measured.items():
+        write_quality(files, *category, name, quality)
+    return Remeasurement(name, f"measured again. {' '.join(changes)}")
 
 
 def _measure_category(files: Revision, dataset: str, category: str) -> dict[str, Any]:
-    params = translate_params(files.yaml("params.yaml"), None)
-    rate, resamples, shift, seed = (lookup(params, key) for key in KEYS)
+    params = translate_params(files.read_yaml("params.yaml"), None)
+    rate, resamples, shift, seed = (look_up(params, key) for key in EVALUATE_KEYS)
     if None in (rate, resamples, shift, seed):
-        raise DataError(f"its params lack one of {', '.join(KEYS)}. Run it again with this version.")
+        raise DataError(
+            f"its params lack one of {', '.join(EVALUATE_KEYS)}. Run the experiment again with this version."
+        )
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        for path in FILES:
+        for path in EVALUATE_FILES:
             _link(files, path.format(dataset, category), root)
         test = read_samples(root / "data/shifted" / dataset / category)
         for path in test["mask"][test["mask"] != ""]:
@@ -90,8 +98,8 @@ def _measure_category(files: Revision, dataset: str, category: str) -> dict[str,
 
 
 def _link(files: Revision, path: str, root: Path) -> None:
-    """Show a file of the cache under its own name."""
-    if (cached := files.output(path)) is None:
+    """Link a file of the cache into a folder, under its path in the workspace."""
+    if (cached := files.find_output(path)) is None:
         raise DataError(
             f"{path} is not in DVC's cache. Get it from a remote with `dvc exp pull`, or run the experiment again."
         )

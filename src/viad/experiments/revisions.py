@@ -1,7 +1,7 @@
-"""The files of a commit or an experiment, read without checking it out.
+"""The files of a commit or an experiment, read without a checkout.
 
-`dvc.lock` says which file of DVC's cache is which. DVC's own file system would open the whole pipeline, half a second
-for each revision.
+dvc.lock maps the outputs to files in DVC's cache. DVC's own file system would open the whole pipeline, which takes half
+a second for each revision.
 """
 
 import json
@@ -25,34 +25,38 @@ class Revision:
 
     def __init__(self, repo: Repository, name: str) -> None:
         self._repo, self._name = repo, name
-        lock = self.yaml("dvc.lock") or {}
+        lock = self.read_yaml("dvc.lock") or {}
         outs = (out for stage in lock.get("stages", {}).values() for out in stage.get("outs", []))
         self._outs: dict[str, str] = {out["path"]: out["md5"] for out in outs if "md5" in out}
         self._folders: dict[str, dict[str, str]] = {}
 
-    def yaml(self, path: str) -> Any:
-        """A YAML file in git; None if it is not there."""
+    def read_yaml(self, path: str) -> Any:
+        """Read a YAML file in git; None if the revision has no such file."""
         text = self._repo.read_git_file(self._name, path)
-        return None if text is None else _parsed(text)
+        return None if text is None else _parse_yaml(text)
 
-    def json(self, path: str) -> Any:
-        """An output's JSON; None if it has none or DVC has lost it."""
-        return None if (file := self.output(path)) is None else json.loads(file.read_text(encoding="utf-8"))
+    def read_json(self, path: str) -> Any:
+        """Read an output as JSON; None if the revision has no such output or DVC has lost it."""
+        return None if (file := self.find_output(path)) is None else json.loads(file.read_text(encoding="utf-8"))
 
-    def table(self, path: str) -> pd.DataFrame | None:
-        """An output's CSV; None if it has none or DVC has lost it."""
-        return None if (file := self.output(path)) is None else pd.read_csv(file, keep_default_na=False, dtype=TEXTS)
+    def read_table(self, path: str) -> pd.DataFrame | None:
+        """Read an output as CSV; None if the revision has no such output or DVC has lost it."""
+        return (
+            None
+            if (file := self.find_output(path)) is None
+            else pd.read_csv(file, keep_default_na=False, dtype=TEXT_COLUMNS)
+        )
 
-    def output(self, path: str) -> Path | None:
-        """Where the cache has an output, or a file in an output that is a folder; None if it does not."""
-        md5 = self._outs.get(path) or self._in_folder(path)
+    def find_output(self, path: str) -> Path | None:
+        """Find the path in the cache of an output, or of a file in an output folder; None if the cache lacks it."""
+        md5 = self._outs.get(path) or self._find_in_folder(path)
         return None if md5 is None else self._repo.find_cached_object(md5)
 
-    def output_hash(self, path: str) -> str | None:
-        """The hash by which dvc.lock names an output; None if it has none."""
+    def read_output_hash(self, path: str) -> str | None:
+        """Return the hash of an output in dvc.lock; None if dvc.lock does not list it."""
         return self._outs.get(path)
 
-    def _in_folder(self, path: str) -> str | None:
+    def _find_in_folder(self, path: str) -> str | None:
         for out, md5 in self._outs.items():
             if md5.endswith(".dir") and path.startswith(f"{out}/"):
                 if out not in self._folders:
@@ -63,9 +67,9 @@ class Revision:
         return None
 
 
-TEXTS = {"sample": str}  # some datasets' names of images look like numbers
+TEXT_COLUMNS = {"sample": str}  # in some datasets, the names of images look like numbers
 
 
-@lru_cache(maxsize=256)  # most experiments have the same conf/
-def _parsed(text: str) -> Any:
+@lru_cache(maxsize=256)  # most experiments share the files of conf/
+def _parse_yaml(text: str) -> Any:
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506

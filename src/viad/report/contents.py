@@ -9,17 +9,26 @@ import pandas as pd
 
 from viad.artifacts.dvc_adapter import Repository
 from viad.comparison.caveats import CAVEATS
-from viad.comparison.conditions import AXES, BASELINE
-from viad.comparison.curves import curves
-from viad.comparison.tables import COSTLY
-from viad.comparison.writing import compare, readable, shown, where
-from viad.documentation.published import published_rows
-from viad.experiments.tables import Experiments, metric_columns
+from viad.comparison.comparison_files import build_study_table, compare_experiments, describe_setting, format_readable
+from viad.comparison.comparison_tables import FRONT_COSTS
+from viad.comparison.condition_axes import AXES, BASELINE
+from viad.comparison.condition_curves import build_curves
+from viad.documentation.published_values import format_published_rows
+from viad.experiments.experiment_tables import Experiments, list_metric_columns
 from viad.metrics.catalogue import metrics_shown
 from viad.plots.critical_difference import critical_difference_diagram
 from viad.report.cards import dataset_cards, model_cards
 from viad.report.pictures import chosen, galleries
-from viad.studies.plans import attempted, datasets, plan, read_question, read_shows, read_study, states, study_names
+from viad.studies.plans import (
+    list_attempted,
+    list_datasets,
+    list_states,
+    list_studies,
+    plan_experiments,
+    read_question,
+    read_shown_tables,
+    read_study,
+)
 
 ANSWERS = 8  # that the page begins with
 SETTINGS = {  # of the page's table of experiments: column of the table of results
@@ -37,7 +46,7 @@ def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> 
         named: experiments that get a gallery; none takes the best of each dataset.
         pictures: folder that becomes the galleries' pictures.
     """
-    tables = compare(experiments)
+    tables = compare_experiments(experiments)
     table = tables["experiments"]
     return {
         "made": {**_commit(), "experiments": int(table["experiment"].nunique())},
@@ -48,14 +57,14 @@ def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> 
         "columns": describe_metrics(),
         "experiments": _experiments(table),
         "caveats": {name: asdict(caveat) for name, caveat in CAVEATS.items()},
-        "models": {"metric": "AUROC", **_table(readable("means", tables["means"]))},
+        "models": {"metric": "AUROC", **_table(format_readable("means", tables["means"]))},
         "ranks": _ranks(tables["ranks"]),
         "pareto": _pareto(tables["pareto"]),
         "differences": _differences(tables["differences"]),
-        "studies": [_study(name, table, experiments) for name in study_names()],
+        "studies": [_study(name, table, experiments) for name in list_studies()],
         "galleries": galleries(experiments, named or chosen(table, experiments), pictures),
         "cards": {"datasets": dataset_cards(), "models": model_cards()},
-        "published": _table(published_rows(experiments.table)),
+        "published": _table(format_published_rows(experiments.table)),
     }
 
 
@@ -78,7 +87,9 @@ def _commit() -> dict[str, str]:
 
 
 def _experiments(table: pd.DataFrame) -> list[dict[str, Any]]:
-    names = {column: column.removeprefix("training.") for m in metrics_shown("page") for column in metric_columns(m)}
+    names = {
+        column: column.removeprefix("training.") for m in metrics_shown("page") for column in list_metric_columns(m)
+    }
     names |= {column: name for name, column in SETTINGS.items()}
     rows = table[list(names)].rename(columns=names)
     rows = rows.assign(
@@ -118,8 +129,8 @@ def _ranks(ranks: pd.DataFrame) -> dict[str, Any]:
 
 
 def _pareto(fronts: pd.DataFrame) -> list[dict[str, Any]]:
-    names = ["detector", "image_auroc", *COSTLY, "front"]
-    titles = [where(row) for row in fronts.to_dict("records")]
+    names = ["detector", "image_auroc", *FRONT_COSTS, "front"]
+    titles = [describe_setting(row) for row in fronts.to_dict("records")]
     return [
         {"title": title, "points": group[names].rename(columns={"detector": "model"}).to_dict("records")}
         for title, group in fronts.groupby(pd.Series(titles, index=fronts.index, dtype=object), sort=False)
@@ -131,7 +142,8 @@ def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
     rows = differences[differences["condition"] == BASELINE]
     return [
         {
-            "title": f"{row['better']} − {row['worse']} on {where(row)}", "a": row["better"], "b": row["worse"],
+            "title": f"{row['better']} − {row['worse']} on {describe_setting(row)}",
+            "a": row["better"], "b": row["worse"],
             "category": row["categories"], "difference": row["difference"], "low": row["low"], "high": row["high"],
         }
         for row in rows.to_dict("records")
@@ -140,9 +152,9 @@ def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
 
 def planned(name: str, table: pd.DataFrame) -> list[str]:
     """The experiments of a study's small preset, and those of the paper preset once one of them was run or tried."""
-    small, tried = _names(name, "small"), attempted(name)
+    small, tried = _names(name, "small"), list_attempted(name)
     runs = table[table["preset"] == "paper"]
-    like = runs["dataset.name"].isin(datasets(read_study(name, "paper")))
+    like = runs["dataset.name"].isin(list_datasets(read_study(name, "paper")))
     if not like.any() and tried <= set(small):
         return small  # composing the other would take seconds
     others = [one for one in _names(name, "paper") if one not in small]
@@ -150,18 +162,20 @@ def planned(name: str, table: pd.DataFrame) -> list[str]:
 
 
 def _names(name: str, preset: str) -> list[str]:
-    return [one.name for one in plan(read_study(name, preset))]
+    return [one.name for one in plan_experiments(read_study(name, preset))]
 
 
 def _study(name: str, table: pd.DataFrame, experiments: Experiments) -> dict[str, Any]:
     names = planned(name, table)
     mine = table[table["experiment"].isin(names)]
-    tables = [shown(mine, experiments.scores, what) for what in read_shows(name)]
-    drawn = [one for what in read_shows(name) if what in AXES for one in curves(mine, experiments.scores, what)]
+    tables = [build_study_table(mine, experiments.scores, what) for what in read_shown_tables(name)]
+    drawn = [
+        one for what in read_shown_tables(name) if what in AXES for one in build_curves(mine, experiments.scores, what)
+    ]
     return {
         "name": name,
         "question": read_question(name),
-        "states": states(name, names, set(table["experiment"])),
+        "states": list_states(name, names, set(table["experiment"])),
         "tables": [{"title": title, **_table(one)} for title, one in tables if len(one)],
         "curves": drawn,
     }

@@ -11,9 +11,9 @@ import pandas as pd
 from viad.artifacts.anomaly_maps import StoredMaps
 from viad.artifacts.dvc_adapter import Repository
 from viad.artifacts.images import read_image, read_mask
-from viad.comparison.conditions import BASELINE
+from viad.comparison.condition_axes import BASELINE
+from viad.experiments.experiment_tables import Experiments
 from viad.experiments.revisions import Revision
-from viad.experiments.tables import Experiments
 from viad.report.gallery import gallery
 
 MOST = 6  # galleries of a report: each has some two dozen pictures
@@ -45,16 +45,16 @@ def galleries(experiments: Experiments, names: Sequence[str], out: Path) -> list
 
 
 def _gallery(files: Revision, name: str, category: str, out: Path) -> dict[str, Any] | None:
-    dataset = files.yaml("params.yaml")["dataset"]
+    dataset = files.read_yaml("params.yaml")["dataset"]
     metrics, predictions = f"metrics/{dataset['name']}", f"predictions/{dataset['name']}/{category}"
 
     def cached(path: str) -> Path:
-        if (found := files.output(path)) is None:
+        if (found := files.find_output(path)) is None:
             raise FileNotFoundError(path)
         return found
 
     def table(path: str) -> pd.DataFrame:
-        if (found := files.table(path)) is None:
+        if (found := files.read_table(path)) is None:
             raise FileNotFoundError(path)
         return found
 
@@ -64,7 +64,7 @@ def _gallery(files: Revision, name: str, category: str, out: Path) -> dict[str, 
                 copyfile(cached(f"{predictions}/{file}"), Path(folder) / file)
             maps = StoredMaps(Path(folder), len(table(f"{predictions}/scores.csv")))
             scores = table(f"{metrics}/scores/{category}.csv")
-            threshold = (files.json(f"{metrics}/{category}.json") or {}).get("threshold")
+            threshold = (files.read_json(f"{metrics}/{category}.json") or {}).get("threshold")
             return gallery(
                 scores, maps, threshold, dataset.get("attribution", ""), name, category, out,
                 open_image=lambda path: read_image(cached(path)), open_mask=lambda path: read_mask(cached(path)),

@@ -14,9 +14,9 @@ from viad.config.conf_files import read_yaml
 from viad.config.params import read_all_params
 from viad.errors import DataError
 from viad.experiments.conditions import read_conditions
-from viad.experiments.naming import experiment_name
+from viad.experiments.experiment_names import name_experiment
 from viad.experiments.overrides import find_overrides
-from viad.experiments.run_table import TABLE, results_table
+from viad.experiments.results_table import RESULTS_PAGE, format_results
 from viad.metrics.catalogue import Metric, measured_metrics, metrics_at
 
 CURVES = ("roc.csv", "precision_recall.csv", "score_histogram.csv")
@@ -35,8 +35,8 @@ def main() -> None:
     write_json({name: value for name, value in summary.items() if value is not None}, Path("metrics/summary.json"))
     training = [_read(metrics / "training" / f"{category}.json") for category in categories]
     title = _title(params)
-    with replacing(TABLE) as aside:
-        aside.write_text(results_table(title, dict(zip(categories, quality, strict=True))), encoding="utf-8")
+    with replacing(RESULTS_PAGE) as aside:
+        aside.write_text(format_results(title, dict(zip(categories, quality, strict=True))), encoding="utf-8")
     cost = {
         "train_seconds": round(sum(t["train_seconds"] for t in training), 3),
         "selection": training[0]["selection"],
@@ -54,7 +54,7 @@ def main() -> None:
 def _title(params: dict[str, Any]) -> str:
     values = read_conditions(params, find_overrides(params, read_yaml))
     return (
-        f"{experiment_name(values)}: {values['model.name']} on {values['dataset.name']} at {values['image_size']} px, "
+        f"{name_experiment(values)}: {values['model.name']} on {values['dataset.name']} at {values['image_size']} px, "
         f"backbone {values['backbone.name']} (95 % intervals in brackets)"
     )
 

@@ -1,1 +1,1 @@
-"""Lists of experiments that answer one question, and the workers that run them."""
+"""Studies: lists of experiments that answer a question, and the workers that run them."""

@@ -1,7 +1,7 @@
-"""A pool of clones that run experiments.
+"""Run the experiments of a study in worker clones.
 
-Each clone runs plain `dvc exp run`, and `dvc exp push` carries the finished experiment back, where `dvc exp show` lists
-it at once. There is no daemon; a failed experiment keeps its log and becomes a row of status.csv.
+Each clone runs `dvc exp run`, and `dvc exp push` pushes the finished experiment to this repository, where `dvc exp
+show` lists it at once. No daemon is needed. A failed experiment keeps its log and becomes a row of status.csv.
 """
 
 import csv
@@ -21,36 +21,36 @@ from typing import IO
 
 from viad.artifacts.dvc_adapter import Repository
 from viad.errors import ConfigError
-from viad.studies.plans import FOLDER, Experiment
-from viad.studies.stage_server import stage_server
-from viad.studies.worker_clones import Clone, CloneError, clones, output
+from viad.studies.plans import STUDIES_FOLDER, Experiment
+from viad.studies.stage_server import start_stage_server
+from viad.studies.worker_clones import Clone, CloneError, lock_clones, run_command
 
-ENDS = (signal.SIGTERM, signal.SIGHUP)  # asked to stop, and the terminal is gone
-STATUS = ("experiment", "result", "seconds", "reason", "log")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # a request to stop, and a closed terminal
+STATUS_COLUMNS = ("experiment", "result", "seconds", "reason", "log")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an experiment went."""
+    """The outcome of an experiment."""
 
     experiment: str
     result: str  # done | failed
     seconds: float
-    reason: str  # of a failure, the last line that says something
+    reason: str  # of a failure: the line of the log with the error
     log: str
 
 
-def existing() -> set[str]:
-    """The names of all experiments that DVC knows here, whatever commit they started from."""
+def list_experiments() -> set[str]:
+    """List the names of all experiments that DVC has here, whatever commit they started from."""
     with Repository() as repo:
         return {name for name, _ in repo.list_experiments()}
 
 
-def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterator[Outcome]:
-    """Run experiments on `jobs` clones at once, and yield each as it ends.
+def run_experiments(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterator[Outcome]:
+    """Run experiments in `jobs` clones at once, and yield each outcome when the experiment ends.
 
-    Stopping (Ctrl-C, a kill) leaves finished experiments as they are; what was broken off goes on from its
-    last checkpoint when it is run again.
+    Stopping (Ctrl-C, SIGTERM) keeps finished experiments; interrupted ones resume from their last checkpoint when they
+    are run again.
 
     Args:
         study: names the folder of logs.
@@ -58,51 +58,54 @@ def run_all(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterato
         jobs: clones at once.
 
     Raises:
-        ConfigError: no jobs, or the working tree has changes that no clone would see.
-        CloneError: a clone cannot be made.
+        ConfigError: `jobs` is less than 1, or the working tree has uncommitted changes.
+        CloneError: git or DVC fails to create a clone.
     """
     if jobs < 1:
-        raise ConfigError(f"--jobs {jobs}: at least one clone is needed.")
+        raise ConfigError(f"--jobs {jobs}: at least one clone is needed. Give a number from 1 on.")
     _check_committed()
-    logs = FOLDER / study
+    logs = STUDIES_FOLDER / study
     logs.mkdir(parents=True, exist_ok=True)
     free: SimpleQueue[Clone] = SimpleQueue()
     with (
-        clones(jobs) as held,
+        lock_clones(jobs) as held,
         ThreadPoolExecutor(jobs) as threads,
-        _children(jobs) as children,
-        stage_server(children.environment) as python,
+        _manage_children(jobs) as children,
+        start_stage_server(children.environment) as python,
     ):
         for clone in held:
             free.put(clone)
         children.environment["PATH"] = f"{python}{os.pathsep}{children.environment['PATH']}"
-        started = [threads.submit(_run, one, free, logs, children) for one in in_turn(experiments)]
+        started = [
+            threads.submit(_run_experiment, one, free, logs, children) for one in interleave_datasets(experiments)
+        ]
         try:
             for future in as_completed(started):
                 outcome = future.result()
-                _record(outcome, logs / "status.csv")
+                _record_outcome(outcome, logs / "status.csv")
                 yield outcome
         except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)  # what waits its turn must not touch its log any more
+            threads.shutdown(wait=False, cancel_futures=True)  # experiments in the queue must not overwrite their logs
             raise
 
 
-def in_turn(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """Experiments with datasets taking turns: those of one dataset that start together would all make its images."""
+def interleave_datasets(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Interleave the datasets: experiments on the same dataset that start together would all prepare its images."""
     groups: dict[str, list[Experiment]] = {}
-    for one in experiments:
-        groups.setdefault(one.conditions["dataset.name"], []).append(one)
-    return [one for turn in itertools.zip_longest(*groups.values()) for one in turn if one is not None]
+    for experiment in experiments:
+        groups.setdefault(experiment.conditions["dataset.name"], []).append(experiment)
+    turns = itertools.zip_longest(*groups.values())
+    return [experiment for turn in turns for experiment in turn if experiment is not None]
 
 
 def _check_committed() -> None:
-    changed = output("git", "status", "--porcelain", "--", "src", "conf", "dvc.yaml", cwd=Path.cwd())
+    changed = run_command("git", "status", "--porcelain", "--", "src", "conf", "dvc.yaml", cwd=Path.cwd())
     if changed:
-        raise ConfigError(f"uncommitted changes would not reach the clones that run a study. Commit them:\n{changed}")
+        raise ConfigError(f"uncommitted changes do not reach the clones that run a study. Commit them:\n{changed}")
 
 
 class _Children:
-    """Processes that must not outlive us."""
+    """Child processes that must not outlive this process."""
 
     def __init__(self, jobs: int) -> None:
         # More threads than cores slow all of them down, two jobs on two cores by several times.
@@ -112,7 +115,7 @@ class _Children:
         self.stopped = False
 
     def wait(self, command: Sequence[str], clone: Clone, log: IO[bytes]) -> int:
-        """Run a command in a clone, what it says into a log; its exit status."""
+        """Run a command in a clone, with its output in a log; return its exit status."""
         if self.stopped:
             return -signal.SIGTERM
         with subprocess.Popen(  # noqa: S603
@@ -126,7 +129,7 @@ class _Children:
                 self.running.discard(process)
 
     def stop(self) -> None:
-        """End all, with what they started."""
+        """Terminate all children and their process groups."""
         self.stopped = True
         for process in list(self.running):
             with suppress(ProcessLookupError):
@@ -134,29 +137,29 @@ class _Children:
 
 
 @contextmanager
-def _children(jobs: int) -> Iterator[_Children]:
+def _manage_children(jobs: int) -> Iterator[_Children]:
     children = _Children(jobs)
-    heard = [end for end in ENDS if signal.getsignal(end) != signal.SIG_IGN]  # `nohup` wants us to go on
-    before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in heard}
+    handled = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # `nohup` ignores one
+    handlers = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in handled}
     try:
         yield children
     except BaseException:
         children.stop()
         raise
     finally:
-        for end, handler in before.items():
-            signal.signal(end, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
-def _run(experiment: Experiment, free: "SimpleQueue[Clone]", logs: Path, children: _Children) -> Outcome:
-    """Run one experiment in a free clone and carry it back."""
+def _run_experiment(experiment: Experiment, free: "SimpleQueue[Clone]", logs: Path, children: _Children) -> Outcome:
+    """Run an experiment in a free clone and push it to this repository."""
     clone, start, log = free.get(), time.perf_counter(), logs / f"{experiment.name}.log"
     settings = [word for override in experiment.overrides for word in ("-S", override)]
     dvc = (sys.executable, "-m", "dvc", "exp")
     try:
         with log.open("wb") as file:
             try:
-                clone.make_ready(experiment.name)
+                clone.reset(experiment.name)
                 ended = children.wait([*dvc, "run", "--name", experiment.name, *settings], clone, file)
                 if ended == 0:
                     ended = children.wait([*dvc, "push", "--no-cache", "origin", experiment.name], clone, file)
@@ -166,21 +169,21 @@ def _run(experiment: Experiment, free: "SimpleQueue[Clone]", logs: Path, childre
     finally:
         free.put(clone)
     seconds = time.perf_counter() - start
-    reason = "" if ended == 0 else _reason(log)
+    reason = "" if ended == 0 else _find_reason(log)
     return Outcome(experiment.name, "done" if ended == 0 else "failed", round(seconds, 1), reason, str(log))
 
 
-def _reason(log: Path) -> str:
-    """The line of a log that says why: our own errors first, else the last one."""
+def _find_reason(log: Path) -> str:
+    """Find the line of a log with the reason of a failure: the last error message of viad or DVC, or the last line."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error:") and "failed to reproduce" not in line]
-    return (errors or lines or ["no word"])[-1]
+    return (errors or lines or ["the log is empty"])[-1]
 
 
-def _record(outcome: Outcome, path: Path) -> None:
+def _record_outcome(outcome: Outcome, path: Path) -> None:
     new = not path.is_file()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         if new:
-            writer.writerow(STATUS)
-        writer.writerow([getattr(outcome, column) for column in STATUS])
+            writer.writerow(STATUS_COLUMNS)
+        writer.writerow([getattr(outcome, column) for column in STATUS_COLUMNS])

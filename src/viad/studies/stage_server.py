@@ -1,8 +1,8 @@
-"""Stages started from a process that has the heavy packages imported: for studies and tests, which run many.
+"""A server that starts stages with the heavy packages already imported, for studies and tests, which run many stages.
 
-A stage spends ten seconds importing torch, lightning and anomalib. The server here imports them once and forks for each
-stage. It imports none of the project's own code: each fork imports that of the clone that it works for, and reads,
-writes and fails there as a process of its own would. What a user types starts stages without it.
+A stage spends ten seconds importing torch, lightning and anomalib. The server imports them once and forks for each
+stage. It does not import the project's own code: each fork imports the code of its clone, and reads, writes and fails
+like a separate process. Commands that a user types do not use the server.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-PACKAGES = ("anomalib.models", "lightning", "matplotlib.pyplot", "pandas", "scipy.stats", "sklearn.metrics")
-ORPHANED = 2.0  # seconds after which a server notices that nobody needs it any more
+PRELOADED_PACKAGES = ("anomalib.models", "lightning", "matplotlib.pyplot", "pandas", "scipy.stats", "sklearn.metrics")
+ORPHAN_SECONDS = 2.0  # interval at which the server checks that its parent process is alive
 
-# Stands on the PATH as `python`: hands a stage to the server, and is Python itself for all else.
-# The shell starts it, as a #! takes no path with blanks; for Python its two lines are a string.
-CLIENT = """#!/bin/sh
+# The `python` on the PATH: it sends stages to the server and runs Python for everything else.
+# A shell starts it, because a #! line takes no path with blanks; Python reads its first two lines as a string.
+CLIENT_SCRIPT = """#!/bin/sh
 '''exec' "{python}" -IS "$0" "$@"
 ' '''
 import json, os, socket, sys
@@ -53,24 +53,24 @@ sys.exit(1)
 
 
 @contextlib.contextmanager
-def stage_server(environment: Mapping[str, str], packages: Sequence[str] = PACKAGES) -> Iterator[Path]:
-    """Run a server; yields a folder with the `python` that uses it, to be put before others on the PATH.
+def start_stage_server(environment: Mapping[str, str], packages: Sequence[str] = PRELOADED_PACKAGES) -> Iterator[Path]:
+    """Start a server; yield the folder of a `python` that uses it, to be put first on the PATH.
 
     Args:
-        environment: of the server. Only what is read when a package is imported, such as OMP_NUM_THREADS, comes from
-            it; stages have their own.
+        environment: of the server. Only variables that a package reads on import, such as OMP_NUM_THREADS, come from
+            it; each stage has its own environment.
         packages: to import.
 
     Raises:
-        ImportError: a package that stages need cannot be imported.
+        ImportError: one of the packages cannot be imported.
     """
     with TemporaryDirectory(prefix="viad-") as folder:  # a socket's path has to be short
         address = str(Path(folder) / "socket")
         client = Path(folder) / "bin" / "python"
         client.parent.mkdir()
-        client.write_text(CLIENT.format(python=sys.executable, address=address), encoding="utf-8")
+        client.write_text(CLIENT_SCRIPT.format(python=sys.executable, address=address), encoding="utf-8")
         client.chmod(0o755)
-        # -P: the modules beside this one must not stand in for packages of the same name.
+        # -P: modules in this folder must not shadow packages of the same name.
         command = [sys.executable, "-P", "-W", "ignore", __file__, address, *packages]
         with subprocess.Popen(  # noqa: S603
             command, env=environment, stdout=subprocess.PIPE, start_new_session=True
@@ -83,18 +83,18 @@ def stage_server(environment: Mapping[str, str], packages: Sequence[str] = PACKA
                 process.kill()
 
 
-def serve(address: str, packages: Sequence[str]) -> None:
-    """Import the packages, then fork for each that connects; it ends by a kill, or when who started it has ended."""
+def serve_stages(address: str, packages: Sequence[str]) -> None:
+    """Import the packages, then fork for each connection, until the server is killed or its parent has ended."""
     parent = os.getppid()
     for name in packages:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks that answer
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks that answer are not waited for
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(address)
     listening.listen()
-    listening.settimeout(ORPHANED)
+    listening.settimeout(ORPHAN_SECONDS)
     print("ready", flush=True)
     while os.getppid() == parent:
         try:
@@ -103,13 +103,13 @@ def serve(address: str, packages: Sequence[str]) -> None:
             continue
         if os.fork() == 0:
             listening.close()
-            _answer(line)
+            _answer_request(line)
             os._exit(0)
         line.close()
 
 
-def _answer(line: socket.socket) -> None:
-    """Run what is asked in a fork of this one; say its exit code, and kill it when nobody listens any more."""
+def _answer_request(line: socket.socket) -> None:
+    """Run the requested stage in another fork and send its exit code; kill it when the client has disconnected."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     first, streams, _, _ = socket.recv_fds(line, 1, 3)
     with line.makefile("rb") as asked:
@@ -117,7 +117,7 @@ def _answer(line: socket.socket) -> None:
     worker = os.fork()
     if worker == 0:
         line.close()
-        os._exit(_run(arguments, folder, environment, streams))
+        os._exit(_run_script(arguments, folder, environment, streams))
     for stream in streams:
         os.close(stream)
     while True:
@@ -131,8 +131,8 @@ def _answer(line: socket.socket) -> None:
             return
 
 
-def _run(arguments: Sequence[str], folder: str, environment: Mapping[str, str], streams: Sequence[int]) -> int:
-    """Run a script as `python` would in that folder; its exit code."""
+def _run_script(arguments: Sequence[str], folder: str, environment: Mapping[str, str], streams: Sequence[int]) -> int:
+    """Run a script as `python` would in that folder; return its exit code."""
     for place, stream in enumerate(streams):
         os.dup2(stream, place)
     os.chdir(folder)
@@ -154,4 +154,4 @@ def _run(arguments: Sequence[str], folder: str, environment: Mapping[str, str], 
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2:])
+    serve_stages(sys.argv[1], sys.argv[2:])

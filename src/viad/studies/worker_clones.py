@@ -1,6 +1,6 @@
-"""Clones of this repository that experiments run in: one process holds a clone, and each has a GPU of its own.
+"""Worker clones: clones of this repository that run experiments, each locked by a process and with a GPU of its own.
 
-A clone lies outside the workspace, at this repository's present commit, and shares its DVC cache and its archives.
+A clone is outside the workspace, at this repository's present commit, and shares its DVC cache and its archives.
 """
 
 import fcntl
@@ -18,64 +18,64 @@ from typing import IO
 
 from viad.errors import ViadError
 
-WORKERS = "VIAD_WORKERS"  # environment: where the clones lie
-GPUS = "CUDA_VISIBLE_DEVICES"
+WORKERS_VARIABLE = "VIAD_WORKERS"  # environment variable: the folder of the clones
+GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
 class CloneError(ViadError):
-    """Git or DVC refused something in a clone."""
+    """A git or DVC command failed in a clone."""
 
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone that this process holds.
+    """A clone that this process has locked.
 
-    folder: of the clone. lock: open as long as it is held; a child that inherits it holds the clone as well.
-    environment: what its processes have beside ours.
+    folder: of the clone. lock: an open file that locks the clone; a child that inherits it keeps the clone locked.
+    environment: additional variables for processes in the clone.
     """
 
     folder: Path
     lock: IO[bytes]
     environment: dict[str, str]
 
-    def make_ready(self, experiment: str) -> None:
-        """Undo what an earlier run left: changed files, an experiment of this name, DVC's locks.
+    def reset(self, experiment: str) -> None:
+        """Remove the traces of an earlier run: changed files, an experiment of this name, DVC's locks.
 
         Raises:
-            CloneError: git refuses.
+            CloneError: a git command fails.
         """
-        output("git", "checkout", "--quiet", "--force", "HEAD", cwd=self.folder)
-        for ref in output("git", "for-each-ref", "--format=%(refname)", "refs/exps", cwd=self.folder).splitlines():
-            if ref.endswith(f"/{experiment}"):  # DVC takes a name once
-                output("git", "update-ref", "-d", ref, cwd=self.folder)
-        # Nobody works here but us. A killed DVC may leave half of this file, or the number that a process of today has.
+        run_command("git", "checkout", "--quiet", "--force", "HEAD", cwd=self.folder)
+        for ref in run_command("git", "for-each-ref", "--format=%(refname)", "refs/exps", cwd=self.folder).splitlines():
+            if ref.endswith(f"/{experiment}"):  # DVC accepts each name only once
+                run_command("git", "update-ref", "-d", ref, cwd=self.folder)
+        # No other process uses the clone. A killed DVC may leave half of this file, or the id of a present process.
         (self.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
 
 
 @contextmanager
-def clones(count: int) -> Iterator[list[Clone]]:
-    """Hold `count` clones, the first that no other process holds; what is not there yet is cloned.
+def lock_clones(count: int) -> Iterator[list[Clone]]:
+    """Lock the first `count` clones that no other process has locked; create missing clones.
 
     Raises:
-        CloneError: git or DVC refuses.
+        CloneError: a git or DVC command fails.
     """
-    here, commit = Path.cwd().resolve(), output("git", "rev-parse", "HEAD", cwd=Path.cwd())
-    cache = output(sys.executable, "-m", "dvc", "cache", "dir", cwd=here)
-    gpus = _gpus()
-    held: list[Clone] = []
+    here, commit = Path.cwd().resolve(), run_command("git", "rev-parse", "HEAD", cwd=Path.cwd())
+    cache = run_command(sys.executable, "-m", "dvc", "cache", "dir", cwd=here)
+    gpus = _list_gpus()
+    clones: list[Clone] = []
     try:
-        for number, folder, lock in itertools.islice(_free(here), count):
-            held.append(Clone(folder, lock, {GPUS: gpus[number % len(gpus)]} if gpus else {}))
-            _bring(folder, here, commit, cache)
-        yield held
+        for number, folder, lock in itertools.islice(_lock_free_clones(here), count):
+            clones.append(Clone(folder, lock, {GPUS_VARIABLE: gpus[number % len(gpus)]} if gpus else {}))
+            _update_clone(folder, here, commit, cache)
+        yield clones
     finally:
-        for one in held:
-            one.lock.close()
+        for clone in clones:
+            clone.lock.close()
 
 
-def _free(here: Path) -> Iterator[tuple[int, Path, IO[bytes]]]:
-    """Numbers and folders of clones of this repository that nobody holds, each with its lock taken."""
-    home = Path(os.environ.get(WORKERS, Path.home() / ".cache/viad/workers"))
+def _lock_free_clones(here: Path) -> Iterator[tuple[int, Path, IO[bytes]]]:
+    """Yield numbers, folders and locks of this repository's clones that no other process has locked."""
+    home = Path(os.environ.get(WORKERS_VARIABLE, Path.home() / ".cache/viad/workers"))
     home.mkdir(parents=True, exist_ok=True)
     name = f"{here.name}-{hashlib.sha256(str(here).encode()).hexdigest()[:8]}"  # others may have a folder of this name
     for number in itertools.count():
@@ -88,41 +88,47 @@ def _free(here: Path) -> Iterator[tuple[int, Path, IO[bytes]]]:
             yield number, home / f"{name}-{number}", lock
 
 
-def _bring(folder: Path, here: Path, commit: str, cache: str) -> None:
-    """Bring a clone to a commit of this repository; one that git finds broken is made anew."""
+def _update_clone(folder: Path, here: Path, commit: str, cache: str) -> None:
+    """Update a clone to a commit of this repository; create it again if git finds it broken."""
     try:
-        _fetch(folder, commit)
+        _fetch_commit(folder, commit)
     except (CloneError, OSError):
         shutil.rmtree(folder, ignore_errors=True)
-        output("git", "clone", "--quiet", "--shared", str(here), str(folder), cwd=here)
-        _fetch(folder, commit)
-    output(sys.executable, "-m", "dvc", "config", "--local", "cache.dir", cache, cwd=folder)
+        run_command("git", "clone", "--quiet", "--shared", str(here), str(folder), cwd=here)
+        _fetch_commit(folder, commit)
+    run_command(sys.executable, "-m", "dvc", "config", "--local", "cache.dir", cache, cwd=folder)
     archives = folder / "data/archives"
     if (here / "data/archives").is_dir() and not archives.exists():
         archives.parent.mkdir(exist_ok=True)
         archives.symlink_to((here / "data/archives").resolve())
 
 
-def _fetch(folder: Path, commit: str) -> None:
-    git = ("git", "--git-dir", ".git", "--work-tree", ".")  # or a broken clone would be taken for what it lies in
-    output(*git, "fetch", "--quiet", "origin", commit, cwd=folder)
-    output(*git, "checkout", "--quiet", "--force", "--detach", commit, cwd=folder)
+def _fetch_commit(folder: Path, commit: str) -> None:
+    git = (
+        "git",
+        "--git-dir",
+        ".git",
+        "--work-tree",
+        ".",
+    )  # otherwise git would take a repository around a broken clone for it
+    run_command(*git, "fetch", "--quiet", "origin", commit, cwd=folder)
+    run_command(*git, "checkout", "--quiet", "--force", "--detach", commit, cwd=folder)
 
 
-def _gpus() -> list[str]:
-    """The GPUs that we may use, as CUDA names them."""
-    if told := os.environ.get(GPUS):
-        return told.split(",")
+def _list_gpus() -> list[str]:
+    """List the available GPUs, as CUDA names them."""
+    if names := os.environ.get(GPUS_VARIABLE):
+        return names.split(",")
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def output(*command: str, cwd: Path) -> str:
-    """What a command prints.
+def run_command(*command: str, cwd: Path) -> str:
+    """Run a command and return its output.
 
     Raises:
-        CloneError: it failed; with what it said.
+        CloneError: the command failed; the message contains its output.
     """
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:

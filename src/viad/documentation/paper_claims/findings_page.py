@@ -5,13 +5,19 @@ from pathlib import Path
 import pandas as pd
 
 from viad.artifacts.atomic import replacing
-from viad.comparison.writing import compare
-from viad.documentation.findings.claims import CLAIMS, FIGURES, Tables
-from viad.documentation.findings.evidence import HOLDS, NOT_SEEN, PARTLY, format_comparison, select_rows
-from viad.experiments.tables import Experiments
+from viad.comparison.comparison_files import compare_experiments
+from viad.documentation.paper_claims.claims import CLAIMS, FIGURES_FOLDER, Tables
+from viad.documentation.paper_claims.evidence import (
+    CONFIRMED,
+    NOT_CONFIRMED,
+    PARTLY_CONFIRMED,
+    format_comparison,
+    select_rows,
+)
+from viad.experiments.experiment_tables import Experiments
 
-FILE = Path("docs/findings.md")
-HEAD = """# Findings
+FINDINGS_PAGE = Path("docs/findings.md")
+FINDINGS_HEAD = """# Findings
 
 <!-- `viad docs` writes this page from the committed experiments. Do not edit it by hand. -->
 
@@ -31,42 +37,45 @@ cover the choice of test images, not the choice of the training seed: most runs 
 
 def write_findings(experiments: Experiments) -> list[Path]:
     """Write docs/findings.md and its figures; return their paths."""
-    tables = compare(experiments)
+    tables = compare_experiments(experiments)
     answers = [(claim, *claim.answer(tables, experiments.scores)) for claim in CLAIMS]
     lines = [f"{number}. {claim.name}: {verdict}" for number, (claim, verdict, _) in enumerate(answers, 1)]
-    parts = [_head(tables["experiments"]), *(f"{line}.\n" if line is lines[-1] else f"{line}." for line in lines)]
+    parts = [
+        _format_head(tables["experiments"]),
+        *(f"{line}.\n" if line is lines[-1] else f"{line}." for line in lines),
+    ]
     for number, (claim, verdict, text) in enumerate(answers, 1):
         parts.append(f"## {number}. {claim.name}\n\n> {claim.says}\n\n**{verdict.capitalize()}.** {text}")
-    parts.append(_supervision(tables))
-    with replacing(FILE) as aside:
+    parts.append(_format_supervision(tables))
+    with replacing(FINDINGS_PAGE) as aside:
         aside.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
-    return [FILE, *sorted(FIGURES.glob("*.svg"))]
+    return [FINDINGS_PAGE, *sorted(FIGURES_FOLDER.glob("*.svg"))]
 
 
-DATA = {
+DATASET_PHRASES = {
     "elpv": "real solar cells (elpv)", "elpv_pooled": "",
     "mtd": "real magnetic tiles (mtd)", "mtd_exposures": "", "mtd_literature": "",
     "synthetic": "rendered parts (synthetic)",
 }  # fmt: skip
 
 
-def _head(table: pd.DataFrame) -> str:
-    data = [text for name in sorted(set(table["dataset.name"])) if (text := DATA.get(name, name))]
+def _format_head(table: pd.DataFrame) -> str:
+    data = [text for name in sorted(set(table["dataset.name"])) if (text := DATASET_PHRASES.get(name, name))]
     presets = sorted({f"the preset {preset}" for preset in table["preset"]})
     backbones = sorted(set(table["backbone.name"]))
     unlike = "They are not the paper's experiments: other data, fewer detectors, shorter training. "
-    how = f"{_listed(presets)} and {_listed(backbones)} as backbone"
-    return HEAD.format(
-        data=_listed(data), how=how, unlike="" if "the preset paper" in presets else unlike,
-        holds=HOLDS, partly=PARTLY, not_seen=NOT_SEEN,
+    how = f"{_join_words(presets)} and {_join_words(backbones)} as backbone"
+    return FINDINGS_HEAD.format(
+        data=_join_words(data), how=how, unlike="" if "the preset paper" in presets else unlike,
+        holds=CONFIRMED, partly=PARTLY_CONFIRMED, not_seen=NOT_CONFIRMED,
     )  # fmt: skip
 
 
-def _listed(words: list[str]) -> str:
+def _join_words(words: list[str]) -> str:
     return ", ".join(words[:-1]) + " and " * (len(words) > 1) + words[-1] if words else "nothing yet"
 
 
-def _supervision(tables: Tables) -> str:
+def _format_supervision(tables: Tables) -> str:
     effects = tables["effects"]
     more, seen = select_rows(effects, axis="supervision"), select_rows(effects, axis="seen_defects")
     return (

@@ -1,4 +1,4 @@
-"""The figures of docs/findings.md: curves of a condition, one panel a test set."""
+"""The figures of docs/findings.md: curves of a condition, one panel per test set."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 
 from viad.artifacts.atomic import replacing
 
-COLUMNS, PANEL = 3, (3.4, 2.7)  # panels a row, and the inches of one
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's
-MARKERS = "osD^vPX"
+PANELS_PER_ROW, PANEL_INCHES = 3, (3.4, 2.7)  # panels per row, and inches of a panel
+CURVE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's
+CURVE_MARKERS = "osD^vPX"
 
 
-def draw_curves(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw curves as `viad.comparison.curves.curves` gives them, with their 95 % intervals, as SVG."""
-    rows = -(-len(curves) // COLUMNS)
-    columns = min(COLUMNS, len(curves))
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
+def plot_curves(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Plot the curves of `viad.comparison.condition_curves.build_curves`, with their 95 % intervals, as SVG."""
+    rows = -(-len(curves) // PANELS_PER_ROW)
+    columns = min(PANELS_PER_ROW, len(curves))
+    figure = Figure(figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows + 0.5), layout="constrained")
     names = sorted({line["name"] for curve in curves for line in curve["lines"]})
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
     for axis, curve in zip(axes, curves, strict=False):
-        _panel(axis, curve, names)
+        _plot_panel(axis, curve, names)
     for axis in list(axes)[len(curves) :]:
         axis.set_axis_off()
     handles = {
@@ -32,12 +32,12 @@ def draw_curves(curves: Sequence[Mapping[str, Any]], path: Path) -> None:
     shown = [name for name in names if name in handles]
     lines = [handles[name] for name in shown]
     figure.legend(lines, shown, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    # A fixed salt and no date: the same picture is the same file.
+    # With a fixed salt and no date, the same figure is the same file.
     with replacing(path) as aside, mpl.rc_context({"svg.hashsalt": "viad"}):
         figure.savefig(aside, format="svg", metadata={"Date": None})
 
 
-def _panel(axis: Axes, curve: Mapping[str, Any], names: Sequence[str]) -> None:
+def _plot_panel(axis: Axes, curve: Mapping[str, Any], names: Sequence[str]) -> None:
     axis.set_title(curve["title"], fontsize=8)
     axis.set_xlabel(curve["x"], fontsize=8)
     axis.set_ylabel(curve["y"], fontsize=8)
@@ -51,13 +51,14 @@ def _panel(axis: Axes, curve: Mapping[str, Any], names: Sequence[str]) -> None:
         i = names.index(line["name"])
         x = [places[value] + 0.06 * (i - len(names) / 2) for value in line["x"]] if curve["categorical"] else line["x"]
         axis.errorbar(
-            x, line["y"], yerr=_reach(line), label=line["name"], color=PALETTE[i % len(PALETTE)],
-            marker=MARKERS[i % len(MARKERS)], ms=4, lw=0 if curve["categorical"] else 1.2, elinewidth=0.8, capsize=2,
+            x, line["y"], yerr=_compute_error_bars(line), label=line["name"], color=CURVE_COLORS[i % len(CURVE_COLORS)],
+            marker=CURVE_MARKERS[i % len(CURVE_MARKERS)], ms=4, lw=0 if curve["categorical"] else 1.2, elinewidth=0.8,
+            capsize=2,
         )  # fmt: skip
 
 
-def _reach(line: Mapping[str, Any]) -> list[list[float]]:
-    """How far each interval reaches below and above its value; 0 where there is none."""
+def _compute_error_bars(line: Mapping[str, Any]) -> list[list[float]]:
+    """Compute the distances of each interval's ends below and above its value; 0 without an interval."""
     below, above = [], []
     for value, low, high in zip(line["y"], line["low"], line["high"], strict=True):
         below.append(0.0 if low is None or value is None else max(0.0, value - low))

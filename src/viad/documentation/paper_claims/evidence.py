@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from viad.artifacts import markdown
-from viad.comparison.writing import readable
+from viad.comparison.comparison_files import format_readable
 
-HOLDS, PARTLY, NOT_SEEN = "confirmed here", "confirmed in part", "not confirmed here"
-NOT_RUN = "not tested yet"
+CONFIRMED, PARTLY_CONFIRMED, NOT_CONFIRMED = "confirmed here", "confirmed in part", "not confirmed here"
+NOT_TESTED = "not tested yet"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Count:
         """The number of differences."""
         return self.above + self.below + self.neither
 
-    def words(self, above: str, below: str) -> str:
+    def describe(self, above: str, below: str) -> str:
         """Such as 'in 8 comparisons, AUROC rose in 3, fell in 1, and 4 showed no significant difference'.
 
         Args:
@@ -50,17 +50,17 @@ def judge_claim(supporting: int, contradicting: int, total: int) -> str:
     contradicts it.
     """
     if total == 0:
-        return NOT_RUN
+        return NOT_TESTED
     if supporting == 0:
-        return NOT_SEEN
-    return HOLDS if 2 * supporting >= total and contradicting == 0 else PARTLY
+        return NOT_CONFIRMED
+    return CONFIRMED if 2 * supporting >= total and contradicting == 0 else PARTLY_CONFIRMED
 
 
 def combine_verdicts(first: str, second: str) -> str:
     """The verdict on a claim with two halves: in part if at least one half is confirmed at least in part."""
     if first == second:
         return first
-    return PARTLY if {first, second} & {HOLDS, PARTLY} else NOT_SEEN
+    return PARTLY_CONFIRMED if {first, second} & {CONFIRMED, PARTLY_CONFIRMED} else NOT_CONFIRMED
 
 
 def select_rows(table: pd.DataFrame, **equal: str) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def format_comparison(name: str, table: pd.DataFrame) -> str:
     """A table of a comparison as Markdown, or a line that says that it is empty."""
     if table.empty:
         return "*No results yet.*\n"
-    text = readable(name, table)
+    text = format_readable(name, table)
     return markdown.format_table(list(text.columns), text.to_numpy().tolist())
 
 

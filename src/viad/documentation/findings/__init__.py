@@ -1,1 +1,0 @@
-"""docs/findings.md: the paper's claims, and what our experiments show about each."""
