@@ -199,10 +199,10 @@ def _train(dataset, category):
         yaml.safe_load((ROOT / f"conf/{part}.yaml").read_text()) for part in ("model/padim", "backbone/random")
     )
     model["small"]["args"]["n_features"] = 10
-    spec = build.model_spec(model, backbone, image_size=64, color="rgb", preset="small")
-    detector = build.build(spec, "float32")
+    spec = build.make_model_spec(model, backbone, image_size=64, color="rgb", preset="small")
+    detector = build.build_model(spec, "float32")
     folder = Path("log")
-    fit.fit(
+    fit.fit_model(
         detector, spec, samples[samples["split"].isin(["train", "val"])], validation="none", patience=1, seed=0,
         device=torch.device("cpu"), log_folder=folder, checkpoints=Path("checkpoints"),
     )  # fmt: skip

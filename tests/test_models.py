@@ -61,13 +61,13 @@ def _spec(path, color="rgb", **changes):
     # A small preset that names a backbone of its own names a transformer.
     backbone = TRANSFORMER if "backbone" in small else BACKBONE
     size = 64 - 64 % backbone.get("multiple_of", 1)
-    return build.model_spec(model, backbone, image_size=size, color=color, preset="small")
+    return build.make_model_spec(model, backbone, image_size=size, color=color, preset="small")
 
 
 def _fit(spec, samples, tmp_path, validation="none"):
     seed_everything(0, verbose=False)
-    model = build.build(spec, "float32")
-    outcome = fit.fit(
+    model = build.build_model(spec, "float32")
+    outcome = fit.fit_model(
         model, spec, samples, validation=validation, patience=1, seed=0, device=CPU, log_folder=tmp_path / "log",
         checkpoints=tmp_path / "checkpoints",
     )  # fmt: skip
@@ -129,11 +129,11 @@ def test_training_that_was_broken_off_ends_in_the_same_model(path, samples, tmp_
             raise Killed
 
     seed_everything(0, verbose=False)
-    model = build.build(spec, "float32")
+    model = build.build_model(spec, "float32")
     model.on_train_batch_end = kill
     options = {"validation": "none", "patience": 1, "seed": 0, "device": CPU, "log_folder": tmp_path / "log"}
     with pytest.raises(Killed):
-        fit.fit(model, spec, samples, checkpoints=tmp_path / "checkpoints", **options)
+        fit.fit_model(model, spec, samples, checkpoints=tmp_path / "checkpoints", **options)
     resumed, _ = _fit(spec, samples, tmp_path)
     assert not list((tmp_path / "checkpoints").glob("*"))
     expected, state = whole.state_dict(), resumed.state_dict()
@@ -161,7 +161,7 @@ def test_a_saved_model_that_lacks_a_part_is_not_loaded(tmp_path):
     from safetensors.torch import load_file, save_file
 
     spec = _spec(ROOT / "conf/model/simplenet.yaml")
-    build.save_model(build.build(spec, "float32"), spec, tmp_path / "model")
+    build.save_model(build.build_model(spec, "float32"), spec, tmp_path / "model")
     file = tmp_path / "model/model.safetensors"
     save_file({k: v for k, v in load_file(file).items() if k != "model.adaptor.bias"}, file)
     with pytest.raises(RuntimeError, match=r"model\.adaptor\.bias"):

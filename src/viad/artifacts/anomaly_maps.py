@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from viad.errors import DataError
 
 Maps = NDArray[np.float32]
-TRUNCATE = 4.0  # kernel radius in standard deviations, as in anomalib's generators
+KERNEL_RADIUS = 4.0  # kernel radius in standard deviations, as in anomalib's generators
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Recipe:
     sigma: float = 0.0
 
 
-def render(maps: Maps, recipe: Recipe) -> Maps:
+def resize_maps(maps: Maps, recipe: Recipe) -> Maps:
     """Maps (N, h, w) float32 at the images' resolution, (N, height, width) float32."""
     full = F.interpolate(
         torch.from_numpy(np.ascontiguousarray(maps))[:, None],
@@ -48,7 +48,7 @@ def render(maps: Maps, recipe: Recipe) -> Maps:
 
 
 def _smooth(full: Maps, sigma: float) -> Maps:
-    side = 2 * int(TRUNCATE * sigma + 0.5) + 1
+    side = 2 * int(KERNEL_RADIUS * sigma + 0.5) + 1
     # Mirrored borders, as anomalib pads; separable, so 20 times faster than its 2-d kernel.
     return np.asarray(cv2.GaussianBlur(full, (side, side), sigma, borderType=cv2.BORDER_REFLECT_101), dtype=np.float32)
 
@@ -75,7 +75,7 @@ class StoredMaps:
 
     def full(self, rows: NDArray[np.int64]) -> Maps:
         """The maps of `rows` at the images' resolution, (len(rows), H, W) float32."""
-        return render(np.asarray(self._maps[rows], dtype=np.float32), self.recipe)
+        return resize_maps(np.asarray(self._maps[rows], dtype=np.float32), self.recipe)
 
     def stream(self, rows: NDArray[np.int64], *, at_once: int = 16) -> Iterator[tuple[NDArray[np.int64], Maps]]:
         """Yield (rows, their maps) in pieces, so that memory does not grow with their number."""

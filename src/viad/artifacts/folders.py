@@ -5,7 +5,7 @@ from pathlib import Path
 from viad.errors import DataError
 
 
-def check_ours(out: Path, sign: str, what: str) -> None:
+def check_replaceable(out: Path, sign: str, what: str) -> None:
     """Refuse to replace a folder that another program wrote.
 
     Args:

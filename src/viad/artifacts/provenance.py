@@ -9,10 +9,10 @@ from typing import Any
 
 from viad.artifacts.atomic import replacing
 
-PACKAGES = ("anomalib", "lightning", "numpy", "timm", "torch", "torchvision")
+RECORDED_PACKAGES = ("anomalib", "lightning", "numpy", "timm", "torch", "torchvision")
 
 
-def environment(device: str) -> dict[str, Any]:
+def describe_environment(device: str) -> dict[str, Any]:
     """Versions, device and git commit, as plain values."""
     git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
     return {
@@ -20,7 +20,7 @@ def environment(device: str) -> dict[str, Any]:
         "processor": platform.machine(),
         "python": platform.python_version(),
         "commit": git.stdout.strip() or None,
-        **{name: version(name) for name in PACKAGES},
+        **{name: version(name) for name in RECORDED_PACKAGES},
     }
 
 

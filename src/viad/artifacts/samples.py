@@ -10,9 +10,9 @@ from viad.errors import DataError
 # image and mask are relative to the repository's root; label is the truth (0 normal,
 # 1 anomalous), train_label the label that training sees; group holds images that must stay
 # together, domain the condition under which an image was taken.
-COLUMNS = ["sample", "image", "mask", "label", "train_label", "defect", "split", "group", "domain"]
-TYPES = dict.fromkeys(COLUMNS, "str") | {"label": "int64", "train_label": "int64"}
-SPLITS = ("train", "val", "test", "reserve")
+SAMPLE_COLUMNS = ["sample", "image", "mask", "label", "train_label", "defect", "split", "group", "domain"]
+SAMPLE_TYPES = dict.fromkeys(SAMPLE_COLUMNS, "str") | {"label": "int64", "train_label": "int64"}
+SAMPLE_SPLITS = ("train", "val", "test", "reserve")
 NORMAL, ANOMALOUS = 0, 1
 
 
@@ -25,9 +25,11 @@ def read_samples(folder: Path, *, columns: list[str] | None = None) -> pd.DataFr
     path = folder / "samples.csv"
     if not path.is_file():
         raise DataError(f"{path} does not exist. Run `dvc repro` to write it.")
-    wanted = columns or COLUMNS
+    wanted = columns or SAMPLE_COLUMNS
     try:
-        return pd.read_csv(path, dtype={c: TYPES[c] for c in wanted}, usecols=wanted, keep_default_na=False)[wanted]
+        return pd.read_csv(path, dtype={c: SAMPLE_TYPES[c] for c in wanted}, usecols=wanted, keep_default_na=False)[
+            wanted
+        ]
     except ValueError as error:
         raise DataError(f"{path}: not a table of samples ({error}). Remove it and run `dvc repro`.") from error
 
@@ -41,9 +43,9 @@ def write_samples(samples: pd.DataFrame, folder: Path) -> None:
     repeated = samples["sample"][samples["sample"].duplicated()]
     if len(repeated):
         raise DataError(f"{folder}: {len(repeated)} samples have the same id as another, such as '{repeated.iloc[0]}'.")
-    unknown = set(samples["split"]) - set(SPLITS)
+    unknown = set(samples["split"]) - set(SAMPLE_SPLITS)
     if unknown:
-        raise DataError(f"{folder}: unknown split {sorted(unknown)}. Use one of {', '.join(SPLITS)}.")
+        raise DataError(f"{folder}: unknown split {sorted(unknown)}. Use one of {', '.join(SAMPLE_SPLITS)}.")
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "samples.csv") as aside:
-        samples[COLUMNS].to_csv(aside, index=False, lineterminator="\n")
+        samples[SAMPLE_COLUMNS].to_csv(aside, index=False, lineterminator="\n")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from viad.artifacts import markdown
 from viad.artifacts.atomic import replacing
-from viad.artifacts.folders import check_ours
+from viad.artifacts.folders import check_replaceable
 from viad.comparison.caveats import CAVEATS, find_caveats
 from viad.comparison.conditions import AXES, BASELINE, UNSET, in_words, name_equipment, prepared, without
 from viad.comparison.ranking import ranked
@@ -108,7 +108,7 @@ def write_comparison(tables: dict[str, pd.DataFrame], out: Path) -> str:
     Raises:
         DataError: `out` holds something that is no comparison.
     """
-    check_ours(out, ALL, "comparison")
+    check_replaceable(out, ALL, "comparison")
     shown = {name: readable(name, tables[name]) for name in TITLES}
     text = _markdown(shown)
     with replacing(out) as aside:

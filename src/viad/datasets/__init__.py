@@ -45,7 +45,7 @@ class Dataset(Protocol):
         """Yield the category's images in a fixed order."""
 
 
-def load(code: str) -> Dataset:
+def load_dataset_module(code: str) -> Dataset:
     """The dataset module at `code` (such as src/viad/datasets/elpv.py).
 
     Raises:
@@ -66,7 +66,7 @@ def read_rows(code: str, raw: Path, category: str, options: Mapping[str, Any]) -
         DataError: the category has no images, or its files are not as published.
     """
     try:
-        rows = list(load(code).rows(raw, category, **options))
+        rows = list(load_dataset_module(code).rows(raw, category, **options))
     except TypeError as error:
         if "unexpected keyword" not in str(error):
             raise
@@ -76,7 +76,7 @@ def read_rows(code: str, raw: Path, category: str, options: Mapping[str, Any]) -
     return rows
 
 
-def counts(rows: Sequence[Row]) -> dict[str, list[int]]:
+def count_images(rows: Sequence[Row]) -> dict[str, list[int]]:
     """Normal and anomalous images of each published split ("all" where none is published)."""
     found: dict[str, list[int]] = {}
     for row in rows:
@@ -99,14 +99,14 @@ def check_counts(rows: Sequence[Row], category: str, expected: Mapping[str, Any]
     if expected is None or category not in expected:
         return
     accepted = expected[category] if isinstance(expected[category], list) else [expected[category]]
-    found = counts(rows)
+    found = count_images(rows)
     if found not in [dict(sorted(one.items())) for one in accepted]:
         raise DataError(
-            f"{category}: found {_in_words(found)}, but {' or '.join(map(_in_words, accepted))} were published. "
-            "Files are missing or added: download the dataset again, or set dataset.counts=null to accept "
+            f"{category}: found {_format_counts(found)}, but {' or '.join(map(_format_counts, accepted))} were "
+            "published. Files are missing or added: download the dataset again, or set dataset.counts=null to accept "
             "these files."
         )
 
 
-def _in_words(found: Mapping[str, Sequence[int]]) -> str:
+def _format_counts(found: Mapping[str, Sequence[int]]) -> str:
     return ", ".join(f"{split} {normal} normal + {anomalous} anomalous" for split, (normal, anomalous) in found.items())

@@ -6,11 +6,11 @@ from pathlib import Path
 from viad.datasets import Row
 from viad.errors import DataError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-DEPTH = 3  # folders that may enclose what is looked for
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+MOST_ENCLOSING_FOLDERS = 3  # folders that may enclose what is looked for
 
 
-def root_of(raw: Path, child: str) -> Path:
+def find_root(raw: Path, child: str) -> Path:
     """The one folder at or below `raw` that has `child` (archives differ in the folders around their content).
 
     Args:
@@ -21,39 +21,39 @@ def root_of(raw: Path, child: str) -> Path:
         DataError: there is none, or more than one.
     """
     level = [raw]
-    for _ in range(DEPTH + 1):
+    for _ in range(MOST_ENCLOSING_FOLDERS + 1):
         found = [folder for folder in level if (folder / child).exists()]
         if len(found) == 1:
             return found[0]
         if found:
             raise DataError(f"{raw}: {child} exists twice, in {found[0]} and in {found[1]}. Remove one of them.")
-        level = [sub for folder in level for sub in folders(folder)]
+        level = [sub for folder in level for sub in list_folders(folder)]
     raise DataError(f"{raw}: {child} does not exist. Check that this is the dataset's complete published archive.")
 
 
-def folders(folder: Path) -> list[Path]:
+def list_folders(folder: Path) -> list[Path]:
     """Its sub-folders in order, without what operating systems leave behind."""
-    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not _junk(sub)) if folder.is_dir() else []
+    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not _is_junk(sub)) if folder.is_dir() else []
 
 
-def images(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """Its image files in order, whatever the case of their suffix, without what operating systems leave behind."""
     if not folder.is_dir():
         return []
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not _junk(file))
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not _is_junk(file))
 
 
-def _junk(path: Path) -> bool:
+def _is_junk(path: Path) -> bool:
     return path.name.startswith((".", "__MACOSX"))
 
 
-def only(folder: Path, *known: str) -> None:
+def refuse_other_folders(folder: Path, *known: str) -> None:
     """Refuse sub-folders that are not part of the published dataset.
 
     Raises:
         DataError: there is one.
     """
-    for sub in folders(folder):
+    for sub in list_folders(folder):
         if sub.name not in known:
             raise DataError(
                 f"{sub}: the published dataset has no such folder, only {', '.join(known)}. "
@@ -61,20 +61,20 @@ def only(folder: Path, *known: str) -> None:
             )
 
 
-def mask_named(folder: Path, stem: str, image: Path) -> Path:
+def find_mask(folder: Path, stem: str, image: Path) -> Path:
     """The image file `stem` in `folder`, whatever its suffix.
 
     Raises:
         DataError: there is none, or more than one; the message names the image it belongs to.
     """
-    found = [file for suffix in SUFFIXES for file in (folder / f"{stem}{suffix}",) if file.is_file()]
+    found = [file for suffix in IMAGE_SUFFIXES for file in (folder / f"{stem}{suffix}",) if file.is_file()]
     if len(found) != 1:
         problem = "is missing" if not found else f"is there {len(found)} times"
         raise DataError(f"{folder / stem}: the mask of {image} {problem}. Download the dataset again.")
     return found[0]
 
 
-def tree_rows(
+def read_tree_rows(
     root: Path, splits: Mapping[str, str], *, normal: str = "good", masks: Callable[[Path], tuple[Path, ...]],
     truth: str = "ground_truth",
 ) -> Iterator[Row]:  # fmt: skip
@@ -90,11 +90,11 @@ def tree_rows(
     Raises:
         DataError: a folder or a mask is unexpected, or a mask is missing.
     """
-    only(root, *(folder.split("/")[0] for folder in splits), truth)
+    refuse_other_folders(root, *(folder.split("/")[0] for folder in splits), truth)
     used: set[Path] = set()
     for folder, split in splits.items():
-        for kind in folders(root / folder):
-            for image in images(kind):
+        for kind in list_folders(root / folder):
+            for image in list_images(kind):
                 anomalous = kind.name != normal
                 found = masks(image) if anomalous else ()
                 used.update(found)
@@ -115,13 +115,13 @@ def refuse_surplus(truth: Path, used: set[Path]) -> None:
     Raises:
         DataError: there is one.
     """
-    surplus = sorted(file for file in truth.rglob("*") if file.suffix.lower() in SUFFIXES and not _junk(file))
+    surplus = sorted(file for file in truth.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not _is_junk(file))
     surplus = [file for file in surplus if file not in used]
     if surplus:
         raise DataError(f"{len(surplus)} masks belong to no image, such as {surplus[0]}. Download the dataset again.")
 
 
-def mvtec_rows(
+def read_mvtec_rows(
     root: Path, *, normal: str = "good", suffix: str = "_mask", truth: str = "ground_truth"
 ) -> Iterator[Row]:
     """Rows of a category in MVTec AD's layout: train and test folders by kind, masks in `truth/<kind>`.
@@ -137,6 +137,6 @@ def mvtec_rows(
     """
 
     def masks(image: Path) -> tuple[Path, ...]:
-        return (mask_named(root / truth / image.parent.name, image.stem + suffix, image),)
+        return (find_mask(root / truth / image.parent.name, image.stem + suffix, image),)
 
-    return tree_rows(root, {"train": "train", "test": "test"}, normal=normal, masks=masks, truth=truth)
+    return read_tree_rows(root, {"train": "train", "test": "test"}, normal=normal, masks=masks, truth=truth)

@@ -10,8 +10,8 @@ from viad.artifacts.atomic import replacing
 from viad.artifacts.images import read_image, read_mask, resize_image, resize_mask
 from viad.importing.layouts import Picture
 
-EACH, KINDS = 8, 12  # images a row, rows at most
-SIDE = 160  # pixels
+IMAGES_PER_KIND, MOST_KINDS = 8, 12  # images a row, rows at most
+THUMBNAIL_SIDE = 160  # pixels
 
 
 def draw_contact_sheet(folder: Path, pictures: Sequence[Picture], path: Path) -> None:
@@ -25,20 +25,20 @@ def draw_contact_sheet(folder: Path, pictures: Sequence[Picture], path: Path) ->
     kinds: dict[str, list[Picture]] = {}
     for picture in sorted(pictures, key=lambda one: (one.category, one.label, one.defect)):
         kinds.setdefault(f"{picture.category}: {picture.defect or 'normal'}", []).append(picture)
-    shown = dict(list(kinds.items())[:KINDS])
-    figure = Figure(figsize=(EACH * 1.5, len(shown) * 1.85 + 0.5), layout="constrained", dpi=100)
-    left = f"; {len(kinds) - KINDS} more kinds" if len(kinds) > KINDS else ""
+    shown = dict(list(kinds.items())[:MOST_KINDS])
+    figure = Figure(figsize=(IMAGES_PER_KIND * 1.5, len(shown) * 1.85 + 0.5), layout="constrained", dpi=100)
+    left = f"; {len(kinds) - MOST_KINDS} more kinds" if len(kinds) > MOST_KINDS else ""
     figure.suptitle(f"{len(pictures)} images, as imported{left}", fontsize=11)
     for part, (name, members) in zip(figure.subfigures(len(shown), 1, squeeze=False)[:, 0], shown.items(), strict=True):
         part.suptitle(f"{name} ({len(members)})", fontsize=10, x=0.01, ha="left", weight="bold")
-        axes = part.subplots(1, EACH, squeeze=False)[0]
+        axes = part.subplots(1, IMAGES_PER_KIND, squeeze=False)[0]
         for axis in axes:
             axis.set_axis_off()
-        chosen = np.unique(np.linspace(0, len(members) - 1, EACH).round().astype(int))
+        chosen = np.unique(np.linspace(0, len(members) - 1, IMAGES_PER_KIND).round().astype(int))
         for axis, i in zip(axes, chosen, strict=False):
-            axis.imshow(resize_image(read_image(folder / members[i].image), SIDE, "rgb", "pad"))
+            axis.imshow(resize_image(read_image(folder / members[i].image), THUMBNAIL_SIDE, "rgb", "pad"))
             if (mask := members[i].mask) is not None:
-                outline = resize_mask(read_mask(folder / mask), SIDE, "pad")
+                outline = resize_mask(read_mask(folder / mask), THUMBNAIL_SIDE, "pad")
                 axis.contour(outline, levels=[0.5], colors="red", linewidths=1)
     with replacing(path) as aside:
         figure.savefig(aside, format="jpeg", pil_kwargs={"quality": 85})

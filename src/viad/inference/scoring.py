@@ -11,17 +11,17 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from viad.errors import DataError
-from viad.training.loading import batches
+from viad.training.loading import load_batches
 
 BATCH_SIZE = 16
 
 
-def score(
+def score_images(
     model: AnomalibModule, rows: pd.DataFrame, device: torch.device, maps_file: Path, category: str
 ) -> Iterator[np.ndarray]:
     """Yield the scores batch by batch, and write the maps to `maps_file` as they come."""
     stored = None
-    loader = batches(rows, BATCH_SIZE, on_gpu=device.type == "cuda")
+    loader = load_batches(rows, BATCH_SIZE, on_gpu=device.type == "cuda")
     first = 0
     for batch in tqdm(loader, desc=f"predict {category}", unit="batch", mininterval=1):
         scores, maps = score_batch(model, batch.image, device)
@@ -39,7 +39,7 @@ def score(
         stored.flush()
 
 
-def map_recipe(model: AnomalibModule) -> tuple[str, float]:
+def find_map_resizing(model: AnomalibModule) -> tuple[str, float]:
     """The interpolation and smoothing with which a model's maps are resized to the image."""
     return getattr(model, "MAP_INTERPOLATION", "bilinear"), getattr(model, "MAP_SIGMA", 0.0)
 

@@ -8,11 +8,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-STEP = 0.24  # inches between names
+NAME_SPACING = 0.24  # inches between names
 INK = "#010101"  # stands for the page's text colour; of black matplotlib writes nothing, and text would stay black
 
 
-def critical_difference_diagram(ranks: pd.DataFrame) -> str | None:
+def format_diagram_svg(ranks: pd.DataFrame) -> str | None:
     """An SVG in the page's text colour, the same text for the same ranks; None without ranks.
 
     Args:
@@ -38,7 +38,7 @@ def draw_diagram(ranks: pd.DataFrame) -> Figure:
     distance = np.abs(places.to_numpy()[:, None] - places.to_numpy()[None, :])
     # Nemenyi's test rejects beyond the critical difference: these are its p-values as far as a bar depends on them.
     p_values = pd.DataFrame((distance <= difference).astype(float), index=places.index, columns=places.index)
-    figure = Figure(figsize=(6, 0.9 + STEP * (len(places) / 2 + 3)))
+    figure = Figure(figsize=(6, 0.9 + NAME_SPACING * (len(places) / 2 + 3)))
     axis = figure.add_subplot()
     drawn = draw(
         places, p_values, cd=difference, ax=axis, text_h_margin=0.02 * len(places),

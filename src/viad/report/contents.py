@@ -16,20 +16,20 @@ from viad.comparison.writing import compare, readable, shown, where
 from viad.documentation.published import published_rows
 from viad.experiments.tables import Experiments, metric_columns
 from viad.metrics.catalogue import metrics_shown
-from viad.plots.critical_difference import critical_difference_diagram
-from viad.report.cards import dataset_cards, model_cards
-from viad.report.pictures import chosen, galleries
+from viad.plots.critical_difference import format_diagram_svg
+from viad.report.cards import read_dataset_cards, read_model_cards
+from viad.report.pictures import choose_experiments, write_galleries
 from viad.studies.plans import attempted, datasets, plan, read_question, read_shows, read_study, states, study_names
 
-ANSWERS = 8  # that the page begins with
-SETTINGS = {  # of the page's table of experiments: column of the table of results
+MOST_ANSWERS = 8  # that the page begins with
+SETTING_COLUMNS = {  # of the page's table of experiments: column of the table of results
     "experiment": "experiment", "category": "category", "dataset": "dataset.name", "model": "model.name",
     "learning_type": "training.learning_type", "backbone": "backbone.name", "preset": "preset",
     "image_size": "image_size", "condition": "condition", "seed": "seed", "caveats": "caveats",
 }  # fmt: skip
 
 
-def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> dict[str, Any]:
+def collect_contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> dict[str, Any]:
     """The contents of the page.
 
     Args:
@@ -40,10 +40,10 @@ def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> 
     tables = compare(experiments)
     table = tables["experiments"]
     return {
-        "made": {**_commit(), "experiments": int(table["experiment"].nunique())},
+        "made": {**_read_commit(), "experiments": int(table["experiment"].nunique())},
         "answers": [
             {"question": row["question"], "words": row["words"], "experiments": list(row["experiments"])}
-            for row in tables["recommendations"].head(ANSWERS).to_dict("records")
+            for row in tables["recommendations"].head(MOST_ANSWERS).to_dict("records")
         ],
         "columns": describe_metrics(),
         "experiments": _experiments(table),
@@ -53,8 +53,8 @@ def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> 
         "pareto": _pareto(tables["pareto"]),
         "differences": _differences(tables["differences"]),
         "studies": [_study(name, table, experiments) for name in study_names()],
-        "galleries": galleries(experiments, named or chosen(table, experiments), pictures),
-        "cards": {"datasets": dataset_cards(), "models": model_cards()},
+        "galleries": write_galleries(experiments, named or choose_experiments(table, experiments), pictures),
+        "cards": {"datasets": read_dataset_cards(), "models": read_model_cards()},
         "published": _table(published_rows(experiments.table)),
     }
 
@@ -70,7 +70,7 @@ def describe_metrics() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _commit() -> dict[str, str]:
+def _read_commit() -> dict[str, str]:
     """The last commit and its day: the page is the same for the same commit and experiments."""
     with Repository() as repo:
         commit = repo.read_commit("HEAD")
@@ -79,7 +79,7 @@ def _commit() -> dict[str, str]:
 
 def _experiments(table: pd.DataFrame) -> list[dict[str, Any]]:
     names = {column: column.removeprefix("training.") for m in metrics_shown("page") for column in metric_columns(m)}
-    names |= {column: name for name, column in SETTINGS.items()}
+    names |= {column: name for name, column in SETTING_COLUMNS.items()}
     rows = table[list(names)].rename(columns=names)
     rows = rows.assign(
         learning_type=rows["learning_type"].astype(str).str.replace("_", "-"),
@@ -113,7 +113,7 @@ def _ranks(ranks: pd.DataFrame) -> dict[str, Any]:
     return {
         "blocks": len(sets), "p": float(first["p"]), "critical_difference": float(first["critical_difference"]),
         "models": [{"model": row["detector"], "rank": row["rank"]} for row in ranks.to_dict("records")],
-        "words": words, "figure": critical_difference_diagram(ranks),
+        "words": words, "figure": format_diagram_svg(ranks),
     }  # fmt: skip
 
 
@@ -138,23 +138,23 @@ def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def planned(name: str, table: pd.DataFrame) -> list[str]:
+def list_planned_experiments(name: str, table: pd.DataFrame) -> list[str]:
     """The experiments of a study's small preset, and those of the paper preset once one of them was run or tried."""
-    small, tried = _names(name, "small"), attempted(name)
+    small, tried = _list_names(name, "small"), attempted(name)
     runs = table[table["preset"] == "paper"]
     like = runs["dataset.name"].isin(datasets(read_study(name, "paper")))
     if not like.any() and tried <= set(small):
         return small  # composing the other would take seconds
-    others = [one for one in _names(name, "paper") if one not in small]
+    others = [one for one in _list_names(name, "paper") if one not in small]
     return small + others if set(others) & (tried | set(runs["experiment"])) else small
 
 
-def _names(name: str, preset: str) -> list[str]:
+def _list_names(name: str, preset: str) -> list[str]:
     return [one.name for one in plan(read_study(name, preset))]
 
 
 def _study(name: str, table: pd.DataFrame, experiments: Experiments) -> dict[str, Any]:
-    names = planned(name, table)
+    names = list_planned_experiments(name, table)
     mine = table[table["experiment"].isin(names)]
     tables = [shown(mine, experiments.scores, what) for what in read_shows(name)]
     drawn = [one for what in read_shows(name) if what in AXES for one in curves(mine, experiments.scores, what)]

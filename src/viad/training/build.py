@@ -20,7 +20,7 @@ from viad.config.numbers import check_whole_number
 from viad.config.params import one_of
 from viad.errors import ConfigError
 
-PRESETS = ("small", "paper")
+MODEL_PRESETS = ("small", "paper")
 ACCELERATORS = ("auto", "cpu", "gpu")
 LEARNING_TYPES = ("one_class", "unsupervised", "supervised")
 
@@ -45,7 +45,7 @@ class ModelSpec:
     image_size: int
 
 
-def model_spec(
+def make_model_spec(
     model: dict[str, Any], backbone: dict[str, Any], *, image_size: int, color: str, preset: str,
     epochs: int | None = None,
 ) -> ModelSpec:  # fmt: skip
@@ -55,7 +55,7 @@ def model_spec(
         ConfigError: an unknown preset, an invalid number of epochs, or a stride for which the backbone has
             no layer.
     """
-    one_of("preset", preset, PRESETS)
+    one_of("preset", preset, MODEL_PRESETS)
     one_of("model.learning_type", model["learning_type"], LEARNING_TYPES)
     chosen = model[preset]
     if epochs is not None:
@@ -93,7 +93,7 @@ def model_spec(
     )
 
 
-def training_notes(params: dict[str, Any], *, on_gpu: bool) -> list[str]:
+def list_training_notes(params: dict[str, Any], *, on_gpu: bool) -> list[str]:
     """Notes for the log about trainings that work, but perhaps not as expected.
 
     Args:
@@ -119,7 +119,7 @@ def _check_epochs(epochs: Any, preset: dict[str, Any], name: str) -> None:
         raise ConfigError(f"epochs: {epochs}, but {name} does not train by epochs. Set it to null.")
 
 
-def build(spec: ModelSpec, precision: str) -> AnomalibModule:
+def build_model(spec: ModelSpec, precision: str) -> AnomalibModule:
     """The model, with its backbone's weights and untrained otherwise.
 
     Scores are raw: no post-processor normalises or clamps them. The model's
@@ -138,9 +138,9 @@ def build(spec: ModelSpec, precision: str) -> AnomalibModule:
         ensure_weights(spec.backbone)
         backbone = {"backbone": spec.backbone, "layers": spec.layers, "pre_trained": not from_file}
     try:
-        model_class = _find(spec.class_path)
+        model_class = _import_class(spec.class_path)
         model = model_class(
-            pre_processor=_pre_processor(spec, normalize=getattr(model_class, "NORMALIZE", True)),
+            pre_processor=_make_pre_processor(spec, normalize=getattr(model_class, "NORMALIZE", True)),
             post_processor=False, evaluator=False, visualizer=False, **backbone, **spec.args,
         )  # fmt: skip
     except (ImportError, AttributeError, TypeError) as error:
@@ -159,12 +159,12 @@ def build(spec: ModelSpec, precision: str) -> AnomalibModule:
     return cast("AnomalibModule", model)
 
 
-def _find(class_path: str) -> Any:
+def _import_class(class_path: str) -> Any:
     module, _, name = class_path.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
-def _pre_processor(spec: ModelSpec, *, normalize: bool) -> PreProcessor:
+def _make_pre_processor(spec: ModelSpec, *, normalize: bool) -> PreProcessor:
     # Images have this size already: the resize does nothing, but models learn the size from it.
     resize = Resize((spec.image_size, spec.image_size), antialias=True)
     return PreProcessor(Compose([resize, Normalize(mean=spec.mean, std=spec.std)]) if normalize else resize)
@@ -180,14 +180,14 @@ def save_model(model: AnomalibModule, spec: ModelSpec, folder: Path) -> None:
 def load_model(folder: Path, precision: str, device: torch.device) -> tuple[AnomalibModule, ModelSpec]:
     """The trained model in `folder`, in evaluation mode on `device`, and its spec."""
     spec = ModelSpec(**json.loads((folder / "model.json").read_text(encoding="utf-8")))
-    model = build(spec, precision)
+    model = build_model(spec, precision)
     trained = trained_state(model)
     frozen = {k: v for k, v in model.state_dict().items() if k not in trained}
     model.load_state_dict(frozen | load_file(folder / "model.safetensors"))  # all that training made, or an error
     return model.to(device).eval(), spec
 
 
-def device_for(accelerator: str) -> torch.device:
+def choose_device(accelerator: str) -> torch.device:
     """The device that `accelerator` means here; on a CPU, denormal numbers are flushed.
 
     Raises:

@@ -21,15 +21,15 @@ import viad
 from viad.artifacts.atomic import replacing
 from viad.backbones.frozen import trained_state
 
-FOLDER = Path(os.environ.get("VIAD_CHECKPOINTS", "~/.cache/viad/checkpoints")).expanduser()
+CHECKPOINT_FOLDER = Path(os.environ.get("VIAD_CHECKPOINTS", "~/.cache/viad/checkpoints")).expanduser()
 KEEP_SECONDS = 30 * 86400  # after which an abandoned checkpoint is deleted
-PACKAGES = ("torch", "torchvision", "anomalib", "lightning", "timm")
+FINGERPRINT_PACKAGES = ("torch", "torchvision", "anomalib", "lightning", "timm")
 
 
-def fingerprint(settings: dict[str, Any], files: Iterable[Path]) -> str:
+def compute_training_digest(settings: dict[str, Any], files: Iterable[Path]) -> str:
     """A digest of the parameters, the content of the files, the code of this package and the packages under it."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    digest.update(" ".join(f"{name}={version(name)}" for name in PACKAGES).encode())
+    digest.update(" ".join(f"{name}={version(name)}" for name in FINGERPRINT_PACKAGES).encode())
     code = sorted(Path(str(viad.__file__)).parent.rglob("*.py"))
     for file in [*code, *files]:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
@@ -64,7 +64,7 @@ class Checkpoints(Callback):
 
     def resume(self) -> tuple[Path | None, int]:
         """The newest checkpoint and the number of finished epochs; its logs are restored."""
-        _forget_old(self.folder.parent)
+        _remove_abandoned(self.folder.parent)
         whole = [path for path in self.folder.glob("*") if path.name.isdigit()]
         if not whole:
             return None, 0
@@ -96,10 +96,10 @@ class Checkpoints(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Leave frozen backbones out: they have their own source."""
         checkpoint["state_dict"] = trained_state(pl_module)
-        _between_epochs(checkpoint["loops"]["fit_loop"], trainer.current_epoch)
+        _reset_loop_counters(checkpoint["loops"]["fit_loop"], trainer.current_epoch)
 
 
-def _between_epochs(loop: dict[str, Any], epoch: int) -> None:
+def _reset_loop_counters(loop: dict[str, Any], epoch: int) -> None:
     """Have Lightning's counters say that `epoch` has not begun: they still count the batches of the one before it."""
     for name, progress in loop.items():
         if name == "epoch_progress":
@@ -128,7 +128,7 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _forget_old(folder: Path) -> None:
+def _remove_abandoned(folder: Path) -> None:
     for path in folder.glob("*"):
         if path.name.endswith(".doomed") or time.time() - path.stat().st_mtime > KEEP_SECONDS:
             shutil.rmtree(path, ignore_errors=True)

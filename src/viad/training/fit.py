@@ -25,7 +25,7 @@ from viad.errors import ConfigError, DataError
 from viad.training.build import ModelSpec
 from viad.training.callbacks import AnnounceImages, BestEpoch, CurvesLogger, SeedEpochs, ValidationAUROC
 from viad.training.checkpoints import Checkpoints
-from viad.training.loading import EpochOrder, batches
+from viad.training.loading import EpochOrder, load_batches
 
 EARLY_STOPPING = {  # what each kind of validation watches, and whether it should fall or rise
     "normal": ("val_loss", "min"),
@@ -35,7 +35,7 @@ EARLY_STOPPING = {  # what each kind of validation watches, and whether it shoul
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """The outcome of a training: wall time of the fit alone (also before a resume), epochs, selection."""
 
     train_seconds: float
@@ -62,10 +62,10 @@ def select_training_rows(samples: pd.DataFrame, learning_type: str) -> pd.DataFr
     return train
 
 
-def fit(
+def fit_model(
     model: AnomalibModule, spec: ModelSpec, samples: pd.DataFrame, *, validation: str, patience: int, seed: int,
     device: torch.device, log_folder: Path, checkpoints: Path,
-) -> Outcome:  # fmt: skip
+) -> TrainingOutcome:  # fmt: skip
     """Train `model` in place, from the checkpoint of a training that was killed if there is one.
 
     Without validation the epochs are those of the spec, and the last one counts. With
@@ -80,8 +80,8 @@ def fit(
     """
     if spec.epochs == 0:  # predictions made elsewhere
         log_folder.mkdir(parents=True, exist_ok=True)
-        return Outcome(0.0, 0, "none")
-    _quiet()
+        return TrainingOutcome(0.0, 0, "none")
+    _silence_lightning()
     saved = Checkpoints(checkpoints, log_folder)
     resume_from, epoch = saved.resume()
     on_gpu, trains_by_epochs = device.type == "cuda", spec.epochs > 1 or spec.steps is not None
@@ -89,16 +89,16 @@ def fit(
     rows = select_training_rows(samples, spec.learning_type)
     order = EpochOrder(rows["train_label"].tolist(), seed, spec.batch_size, getattr(model, "balance", None))
     order.set_epoch(epoch)
-    train = batches(rows, spec.batch_size, order=order, on_gpu=on_gpu)
-    val = batches(samples[samples["split"] == "val"], spec.batch_size, on_gpu=on_gpu) if stops_early else None
+    train = load_batches(rows, spec.batch_size, order=order, on_gpu=on_gpu)
+    val = load_batches(samples[samples["split"] == "val"], spec.batch_size, on_gpu=on_gpu) if stops_early else None
     best = BestEpoch(*EARLY_STOPPING[validation]) if stops_early else None
-    with tempfile.TemporaryDirectory(prefix="viad-train-") as scratch, _live(log_folder, epoch > 0) as live:
+    with tempfile.TemporaryDirectory(prefix="viad-train-") as scratch, _open_live(log_folder, epoch > 0) as live:
         # anomalib's Engine keeps checkpoints of its own unless it is given one that keeps none.
         callbacks: list[Callback] = [SeedEpochs(seed), ModelCheckpoint(dirpath=scratch, save_top_k=0), saved]
         if best:
             callbacks += [ValidationAUROC(), EarlyStopping(best.monitor, patience=patience, mode=best.mode), best]
         if trains_by_epochs:
-            callbacks += _cache(model, Path(scratch), samples["image"].tolist())
+            callbacks += _attach_cache(model, Path(scratch), samples["image"].tolist())
         engine = Engine(
             callbacks=callbacks,
             logger=CurvesLogger(experiment=live),
@@ -114,7 +114,7 @@ def fit(
             enable_model_summary=False,
         )
         model.strict_loading = False  # a checkpoint holds no frozen backbone
-        with _explained(spec.name, validation):
+        with _explain_missing_metric(spec.name, validation):
             engine.fit(model, train_dataloaders=train, val_dataloaders=val, ckpt_path=resume_from)
         seconds = saved.seconds()
     if isinstance(backbone := getattr(model.model, "feature_extractor", None), FrozenBackbone):
@@ -124,11 +124,11 @@ def fit(
     # Its numbers stand in the curves; left there, `dvc plots` takes it for an empty plot.
     (log_folder / "metrics.json").unlink(missing_ok=True)
     saved.remove()
-    return Outcome(seconds, engine.trainer.current_epoch, "validation" if stops_early else "last")
+    return TrainingOutcome(seconds, engine.trainer.current_epoch, "validation" if stops_early else "last")
 
 
 @contextmanager
-def _explained(name: str, validation: str) -> Iterator[None]:
+def _explain_missing_metric(name: str, validation: str) -> Iterator[None]:
     """Explain Lightning's error if a model does not measure the metric that early stopping needs."""
     try:
         yield
@@ -142,7 +142,7 @@ def _explained(name: str, validation: str) -> Iterator[None]:
         ) from error
 
 
-def _cache(model: AnomalibModule, folder: Path, images: list[str]) -> list[Callback]:
+def _attach_cache(model: AnomalibModule, folder: Path, images: list[str]) -> list[Callback]:
     """Let the backbone compute its features once, where the model's class says CACHES_FEATURES."""
     backbone = getattr(model.model, "feature_extractor", None)
     if not getattr(model, "CACHES_FEATURES", False) or not isinstance(backbone, FrozenBackbone):
@@ -151,11 +151,11 @@ def _cache(model: AnomalibModule, folder: Path, images: list[str]) -> list[Callb
     return [AnnounceImages(backbone.cache)]
 
 
-def _live(folder: Path, resume: bool) -> Live:  # noqa: FBT001
+def _open_live(folder: Path, resume: bool) -> Live:  # noqa: FBT001
     return Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False, resume=resume)
 
 
-def _quiet() -> None:
+def _silence_lightning() -> None:
     """Leave the progress bar; drop Lightning's notes on hardware, and its warnings about what is meant to be so."""
     for name in ("lightning.pytorch", "lightning_fabric", "lightning_utilities", "anomalib"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -173,7 +173,7 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def describe(outcome: Outcome, spec: ModelSpec) -> Mapping[str, Any]:
+def describe_training(outcome: TrainingOutcome, spec: ModelSpec) -> Mapping[str, Any]:
     """The record of the run in metrics/<dataset>/training."""
     return {
         "train_seconds": round(outcome.train_seconds, 3),

@@ -28,15 +28,15 @@ from viad.artifacts.images import write_image
 from viad.artifacts.samples import ANOMALOUS, NORMAL
 from viad.config.numbers import check_whole_number
 from viad.datasets import Row
-from viad.datasets.synthetic.specimen import GOOD, PRODUCTS, Order, kinds, picture
+from viad.datasets.synthetic.specimen import GOOD, PRODUCTS, Order, list_defect_kinds, render_picture
 from viad.errors import ConfigError, DataError
 from viad.processes.parent import end_with
 
 FOREIGN = "foreign"
-SPLITS = ("train", "test", "reserve")
+SYNTHETIC_SPLITS = ("train", "test", "reserve")
 # key of dataset.source: the least and the greatest value of use. Below 96 pixels the
 # smallest defects have no pixel left.
-RANGES = {
+SOURCE_RANGES = {
     "seed": (0, 2**63),
     "size": (96, 4096),
     "train_normals": (1, 10**6),
@@ -51,7 +51,7 @@ def publish(out: Path, source: dict[str, Any]) -> None:
     Raises:
         ConfigError: a value of dataset.source is missing, unknown or out of its range.
     """
-    orders = list(_orders(_checked(source)))
+    orders = list(_list_orders(_check_source(source)))
     # Spawned, not forked: a copy of a process whose libraries run threads may hang.
     workers = ProcessPoolExecutor(
         max_workers=min(os.cpu_count() or 1, len(orders)),
@@ -60,7 +60,7 @@ def publish(out: Path, source: dict[str, Any]) -> None:
         initargs=(os.getpid(),),
     )
     with workers as pool:
-        done = pool.map(partial(_draw, out), orders, chunksize=4)
+        done = pool.map(partial(_write_picture, out), orders, chunksize=4)
         for _ in tqdm(done, total=len(orders), desc="draw synthetic", unit="image", mininterval=1):
             pass
 
@@ -71,7 +71,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
     Raises:
         DataError: an anomaly has no mask.
     """
-    for split in SPLITS:
+    for split in SYNTHETIC_SPLITS:
         for image in sorted((raw / category / split).glob("*/*.png")):
             kind = image.parent.name
             mask = raw / category / "ground_truth" / split / kind / image.name
@@ -87,19 +87,21 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
             )
 
 
-def _checked(source: dict[str, Any]) -> dict[str, int]:
-    for key in source.keys() ^ RANGES.keys():
-        problem = "missing" if key in RANGES else "not known"
-        raise ConfigError(f"dataset.source.{key}: {problem}. The keys are {', '.join(RANGES)}.")
-    for key, (least, greatest) in RANGES.items():
+def _check_source(source: dict[str, Any]) -> dict[str, int]:
+    for key in source.keys() ^ SOURCE_RANGES.keys():
+        problem = "missing" if key in SOURCE_RANGES else "not known"
+        raise ConfigError(f"dataset.source.{key}: {problem}. The keys are {', '.join(SOURCE_RANGES)}.")
+    for key, (least, greatest) in SOURCE_RANGES.items():
         check_whole_number(f"dataset.source.{key}", source[key], low=least, high=greatest)
     return source
 
 
-def _orders(source: dict[str, int]) -> Iterator[Order]:
+def _list_orders(source: dict[str, int]) -> Iterator[Order]:
     for category in PRODUCTS:
         lots = [("train", GOOD, source["train_normals"]), ("test", GOOD, source["test_normals"])]
-        lots += [(split, kind, source["anomalies"]) for split in ("test", "reserve") for kind in kinds(category)]
+        lots += [
+            (split, kind, source["anomalies"]) for split in ("test", "reserve") for kind in list_defect_kinds(category)
+        ]
         lots.append(("reserve", FOREIGN, source["anomalies"]))
         for split, kind, count in lots:
             for index in range(count):
@@ -111,8 +113,8 @@ def _prepare_worker(parent: int) -> None:
     cv2.setNumThreads(1)  # a process a core is enough
 
 
-def _draw(out: Path, order: Order) -> None:
-    pixels, mask = picture(order)
+def _write_picture(out: Path, order: Order) -> None:
+    pixels, mask = render_picture(order)
     place = Path(order.split, order.kind, f"{order.index:03}.png")
     write_image(pixels, out / order.category / place)
     if order.kind != GOOD:

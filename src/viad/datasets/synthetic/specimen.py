@@ -14,7 +14,7 @@ from viad.artifacts.images import Mask, Pixels
 from viad.datasets.synthetic.cloth import Cloth
 from viad.datasets.synthetic.defects import LOOKS, Ground
 from viad.datasets.synthetic.flange import Flange
-from viad.datasets.synthetic.scene import Light, expose, marks
+from viad.datasets.synthetic.scene import Light, expose, sample_dust
 from viad.datasets.synthetic.surface import UNITS, Array, Surface
 from viad.datasets.synthetic.tray import Tray
 from viad.seeds import generator
@@ -67,12 +67,12 @@ class Exposure:
     mask: Mask
 
 
-def kinds(category: str) -> tuple[str, ...]:
+def list_defect_kinds(category: str) -> tuple[str, ...]:
     """The defect kinds of the category's test set."""
     return ("small", "large", LOGICAL) if PRODUCTS[category].rules else ("small", "large")
 
 
-def picture(order: Order) -> tuple[Pixels, Mask]:
+def render_picture(order: Order) -> tuple[Pixels, Mask]:
     """The image (H, W, 3) that was ordered and its mask (H, W), which depend on the order alone."""
     exposure, camera = expose_scene(order)
     return expose(exposure.defective, camera), exposure.mask
@@ -88,7 +88,7 @@ def expose_scene(order: Order) -> tuple[Exposure, np.random.Generator]:
     own = generator(order.seed, "synthetic", order.category, split, order.kind, order.index)
     nature, accident, camera = own.spawn(3)
     product: Product = PRODUCTS[order.category](nature, order.size)
-    light, dust = Light.draw(nature), marks(nature, order.size)
+    light, dust = Light.draw(nature), sample_dust(nature, order.size)
     clean = _lit(product.surface(), light, dust)
     if order.kind == GOOD:
         return Exposure(clean, clean, np.zeros(clean.shape[:2], bool)), camera
