@@ -53,13 +53,13 @@ def test_stored_maps_come_back(tmp_path):
     store(tmp_path, maps, recipe)
     stored = StoredMaps(tmp_path, 5)
     assert stored.recipe == recipe
-    np.testing.assert_array_equal(stored.full(np.array([4, 0])), resize_maps(maps[[4, 0]], recipe))
+    np.testing.assert_array_equal(stored.read_full(np.array([4, 0])), resize_maps(maps[[4, 0]], recipe))
 
 
 def test_half_precision_on_disk_is_rendered_in_single(tmp_path):
     maps = some_maps().astype(np.float16)
     store(tmp_path, maps, Recipe(14, 14))
-    full = StoredMaps(tmp_path, 3).full(np.arange(3))
+    full = StoredMaps(tmp_path, 3).read_full(np.arange(3))
     assert full.dtype == np.float32
     np.testing.assert_array_equal(full, maps.astype(np.float32))
 

@@ -23,9 +23,9 @@ EXIF_ORIENTATION = 0x0112  # EXIF
 
 
 def read_image(path: Path) -> Pixels:
-    """An image as (H, W, 3) or, where it is stored in grey, (H, W) uint8, rotated according to its EXIF data.
+    """Read an image as (H, W, 3) or, if it is stored in grey, (H, W) uint8, rotated according to its EXIF data.
 
-    16 bits are scaled to 8, palettes are looked up and alpha is dropped.
+    16 bits become 8, palettes become colours, and an alpha channel is dropped.
 
     Raises:
         DataError: the file is missing, truncated or not an image.
@@ -57,12 +57,12 @@ def _convert_to_eight_bits(image: Image.Image) -> Pixels:
 
 
 def read_mask(path: Path, lowest: int = 1) -> Mask:
-    """A mask as (H, W) bool.
+    """Read a mask as (H, W) bool.
 
     Args:
         path: of the file.
-        lowest: the grey level from which on a pixel is anomalous: 1, as datasets store 1, 236 or 255, unless
-            edges are blurred. Of a palette, its index counts, as colours may all be black; of colours the brightest.
+        lowest: the lowest grey level of an anomalous pixel: 1, since datasets store 1, 236 or 255, unless edges are
+            blurred. For a palette the index counts, as its colours may all be black; for colours the brightest channel.
 
     Raises:
         DataError: the file is missing, truncated or not an image.
@@ -82,7 +82,7 @@ def write_image(pixels: Pixels | Mask, path: Path) -> None:
 
 
 def crop_center(pixels: PixelsOrMask, share: float) -> PixelsOrMask:
-    """The central `share` of both sides of (H, W) or (H, W, 3); as it is with 1."""
+    """Crop (H, W) or (H, W, 3) to the central `share` of both sides; 1 changes nothing."""
     height, width = pixels.shape[:2]
     rows, columns = max(1, round(height * share)), max(1, round(width * share))
     top, left = (height - rows) // 2, (width - columns) // 2
@@ -90,7 +90,7 @@ def crop_center(pixels: PixelsOrMask, share: float) -> PixelsOrMask:
 
 
 def resize_image(pixels: Pixels, size: int, color: str, aspect: str) -> Pixels:
-    """Bring an image to (size, size, 3), or (size, size) for gray1, antialiased.
+    """Resize an image to (size, size, 3), or (size, size) for gray1, with antialiasing.
 
     Args:
         pixels: (H, W) or (H, W, 3) uint8.
@@ -102,17 +102,17 @@ def resize_image(pixels: Pixels, size: int, color: str, aspect: str) -> Pixels:
     image = Image.fromarray(pixels)
     image = image.convert("RGB" if color == "rgb" else "L")
     height, width = _fit_size(pixels.shape[:2], size, aspect)
-    # Pillow's filters widen with the reduction: that is the antialiasing.
+    # Pillow widens its filters with the reduction, which is the antialiasing.
     small = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
     small = np.pad(small, _compute_padding(height, width, size, small.ndim), mode="edge")
     return np.repeat(small[:, :, None], 3, axis=2) if color == "gray3" else small
 
 
 def resize_mask(mask: Mask, size: int, aspect: str) -> Mask:
-    """Bring a mask (H, W) to (size, size) by nearest neighbour.
+    """Resize a mask (H, W) to (size, size) by nearest neighbour.
 
-    A defect of a few pixels can fall between the sampled ones; then the pixel at its
-    centre becomes anomalous, so that an anomalous image keeps an anomalous pixel.
+    A defect of a few pixels can fall between the sampled pixels. Then the pixel at its centre becomes anomalous, so
+    that an anomalous image keeps an anomalous pixel.
     """
     height, width = _fit_size(mask.shape, size, aspect)
     image = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)

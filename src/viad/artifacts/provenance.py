@@ -13,7 +13,7 @@ RECORDED_PACKAGES = ("anomalib", "lightning", "numpy", "timm", "torch", "torchvi
 
 
 def describe_environment(device: str) -> dict[str, Any]:
-    """Versions, device and git commit, as plain values."""
+    """Describe the environment: versions, device and git commit, as plain values."""
     git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
     return {
         "device": device,
@@ -25,6 +25,6 @@ def describe_environment(device: str) -> dict[str, Any]:
 
 
 def write_json(values: Any, path: Path) -> None:
-    """Write a JSON file whole or not at all; NaN is refused rather than written."""
+    """Write a JSON file whole or not at all; NaN is an error."""
     with replacing(path) as aside:
         aside.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Datasets that are published as archives: finding, downloading, verifying and safely unpacking them."""
+"""Datasets published as archives: finding, downloading, verifying and safely unpacking the archives."""
 
 import hashlib
 import lzma
@@ -21,7 +21,7 @@ from viad.errors import DataError
 ARCHIVE_FOLDER = Path("data/archives")  # holds archives downloaded by hand or by the `raw` stage
 ARCHIVE_SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 CHUNK_BYTES = 1 << 20
-MOST_GROWTH = 100  # times the archive's size; images hardly compress, so what grows more is a zip bomb
+MOST_GROWTH = 100  # times the archive's size; images hardly compress, so a larger growth means a zip bomb
 LEAST_LIMIT = 1 << 30  # bytes; small archives may hold uncompressed bitmaps
 PARTIAL_SUFFIX = ".part"
 
@@ -37,7 +37,7 @@ def publish(out: Path, name: str, archive: Mapping[str, Any], source: str | None
         source: path of an archive or a folder; None looks in data/archives/, then downloads.
 
     Raises:
-        DataError: it is missing, damaged, another version, or unsafe to unpack.
+        DataError: the archive is missing, damaged, of another version, or unsafe to unpack.
     """
     found = _find_source(name, archive, source)
     if found.is_file():
@@ -120,21 +120,21 @@ def verify_checksum(file: Path, archive: Mapping[str, Any]) -> None:
     """Compare an archive's checksum with the published one, if there is one.
 
     Raises:
-        DataError: it differs.
+        DataError: the checksum differs.
     """
     if archive["sha256"] is None:
         return
     found = compute_checksum(file)
     if found != archive["sha256"]:
-        known = archive.get("outdated", {}).get(found, "it is damaged, or another version")
+        reason = archive.get("outdated", {}).get(found, "it is damaged, or another version")
         raise DataError(
-            f"{file}: {known} (SHA-256 {found}, expected {archive['sha256']}). Download it again from "
+            f"{file}: {reason} (SHA-256 {found}, expected {archive['sha256']}). Download it again from "
             f"{archive['url'] or archive['page']}, or set dataset.archive.sha256=null to accept it."
         )
 
 
 def compute_checksum(file: Path) -> str:
-    """SHA-256 of a file."""
+    """Compute the SHA-256 of a file."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -143,8 +143,8 @@ def unpack(file: Path, out: Path) -> None:
     """Unpack a zip, 7z or (compressed) tar archive into the folder `out`, regular files only.
 
     Raises:
-        DataError: it is damaged or not an archive, holds a link or a path that leads out of `out`, or grows too
-            much.
+        DataError: it is damaged or not an archive, contains a link or a path that leads out of `out`, or grows too
+        much.
     """
     limit = max(LEAST_LIMIT, MOST_GROWTH * file.stat().st_size)
     out.mkdir(parents=True, exist_ok=True)
@@ -221,10 +221,10 @@ def _refuse_bomb(size: int, limit: int) -> None:
 
 
 def check_member_path(name: str) -> PurePosixPath:
-    """A member's path, if it stays inside the folder that it is unpacked into.
+    """Return the path of a member if it stays inside the target folder.
 
     Raises:
-        ValueError: it is absolute or goes up.
+        ValueError: the path is absolute or leads upwards.
     """
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0]:

@@ -27,7 +27,7 @@ CERTAIN_THIRDS = 3  # thirds of defect probability
 
 
 def publish(out: Path, source: dict[str, Any]) -> None:
-    """Copy labels.csv and images/ as the package has them.
+    """Copy labels.csv and images/ from the package.
 
     Raises:
         DataError: the package is not installed or incomplete.
@@ -58,7 +58,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
             sample=Path(path).stem,
             image=raw / path,
             label=int(thirds != 0),
-            # The pooled literature takes the cell type for the kind of anomaly.
+            # The literature on pooled cells uses the cell type as the defect type.
             defect=kind if category == "cells" and thirds == CERTAIN_THIRDS else DEFECT_BY_THIRDS[thirds],
             split=split or None,
             domain=kind,

@@ -14,7 +14,7 @@ TABLE_CSV = "table.csv"
 
 
 def publish(out: Path, source: dict[str, Any]) -> None:
-    """Copy the imported folder, or fetch it from DVC's cache or remote if it is not checked out.
+    """Copy the imported folder, or fetch it from DVC's cache or remote if it is not in the workspace.
 
     Raises:
         DataError: DVC cannot fetch it.

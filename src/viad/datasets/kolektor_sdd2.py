@@ -1,6 +1,6 @@
 """KolektorSDD2 (Božič et al., "Mixed supervision for surface-defect detection: from weakly to fully supervised
-learning", Computers in Industry 2021): `{train,test}/10000.png` and a mask `10000_GT.png` for every image, which alone
-says whether it is anomalous. The anomalous training images are the reserve. Stray
+learning", Computers in Industry 2021): `{train,test}/10000.png` and a mask `10000_GT.png` for every image; only the
+mask shows whether the image is anomalous. The anomalous training images are the reserve. Stray
 copies in the archive are left out."""
 
 from collections.abc import Iterator

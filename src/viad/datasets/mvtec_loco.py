@@ -1,6 +1,6 @@
 """MVTec LOCO AD (Bergmann et al., "Beyond Dents and Scratches: Logical Constraints in Unsupervised Anomaly Detection
-and Localization", IJCV 2022). An image has a folder of masks, one an anomaly; the mask here is their union. Their grey
-levels tell the type of defect and are seldom 255. Defects are logical_anomalies or structural_anomalies."""
+and Localization", IJCV 2022). An image has a folder of masks, one for each anomaly; the mask here is their union. Their
+grey levels encode the type of defect and are seldom 255. Defects are logical_anomalies or structural_anomalies."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Real-IAD (Wang et al., "Real-IAD: A Real-World Multi-View Dataset for Benchmarking Versatile Industrial Anomaly
-Detection", CVPR 2024). The json of a category decides: images in an NG folder whose defect cannot be seen in their view
-are labelled OK. Options: `views` is single (the camera from above) or all (five cameras; the views of one part stay
-together), `resolution` that of the archive, `noise` the share of defective parts among the training images of the
-fully unsupervised lists (fuiad), which hold all views."""
+Detection", CVPR 2024). The json of a category gives the labels: images in an NG folder whose defect is not visible in
+their view are labelled OK. Options: `views` is single (the camera from above) or all (five cameras; the views of one
+part stay together), `resolution` that of the archive, `noise` the share of defective parts among the training images of
+the fully unsupervised lists (fuiad), which hold all views."""
 
 import json
 from collections.abc import Iterator

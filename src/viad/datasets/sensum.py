@@ -52,22 +52,22 @@ def rows(raw: Path, category: str, *, fold: int | None = None) -> Iterator[Row]:
 
 
 def _split_as_study(root: Path, category: str) -> dict[str, str]:
-    """The 150 normal test images: one generator shuffles capsule, then softgel.
+    """Sample the 150 normal test images: one generator shuffles capsule, then softgel.
 
-    The study shuffled the order of its disk, which nobody can repeat; names in order are shuffled here.
+    The study shuffled files in the order of its disk, which is unknown; this function shuffles sorted names.
     """
     rng = random.Random(STUDY_SEED)  # noqa: S311  the study's generator
-    drawn: dict[str, str] = {}
-    for one in SHUFFLED_CATEGORIES:
-        names = [image.stem for image in list_images(root / one / "negative/data")]
+    split: dict[str, str] = {}
+    for shuffled in SHUFFLED_CATEGORIES:
+        names = [image.stem for image in list_images(root / shuffled / "negative/data")]
         rng.shuffle(names)
-        if one == category:
-            drawn = {f"negative/{name}": "test" for name in names[:TEST_NORMALS]}
-    return drawn
+        if shuffled == category:
+            split = {f"negative/{name}": "test" for name in names[:TEST_NORMALS]}
+    return split
 
 
 def _read_fold(raw: Path, category: str, fold: int) -> dict[str, str]:
-    """The split of every image in one fold, by lists `sensum_splits/<category>/<fold>/{train,test}/{neg,pos}*.pckl`."""
+    """Read the split of every image in a fold from `sensum_splits/<category>/<fold>/{train,test}/{neg,pos}*.pckl`."""
     check_whole_number("dataset.options.fold", fold, high=FOLDS - 1, otherwise="null")
     folder = find_root(raw, f"sensum_splits/{category}/{fold}") / f"sensum_splits/{category}/{fold}"
     split: dict[str, str] = {}
@@ -81,7 +81,7 @@ def _read_fold(raw: Path, category: str, fold: int) -> dict[str, str]:
 
 
 class _SafeUnpickler(pickle.Unpickler):
-    """Reads lists, strings and numbers; a pickle that names a class could run anything, so it is refused."""
+    """Reads lists, strings and numbers; it refuses classes, since such a pickle could run any code."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it names {module}.{name}")

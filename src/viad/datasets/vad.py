@@ -1,6 +1,6 @@
 """VAD, the Valeo Anomaly Dataset (Baitieva et al., "Supervised Anomaly Detection for Complex Industrial Images", CVPR
 2024). The full archive has a thousand anomalous training images, here the reserve, and test anomalies of kinds that
-training has not (`domain` seen or unseen), but no masks; the one-class archive has masks of the test anomalies and no
+training lacks (`domain` seen or unseen), but no masks; the one-class archive has masks of the test anomalies and no
 reserve. Defect types are not labelled."""
 
 from collections.abc import Iterator

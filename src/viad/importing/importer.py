@@ -1,4 +1,4 @@
-"""`viad import`: a dataset of a user's images, from a folder tree or a CSV."""
+"""`viad import`: importing a user's images as a dataset, from a folder tree or a CSV."""
 
 import csv
 import filecmp
@@ -31,23 +31,23 @@ YAML_COMMENT = "# Imported by `viad import`; the images are versioned in {folder
 
 
 def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run: bool = False) -> str:
-    """Make the dataset `name` of a folder tree or a CSV, and describe how it was read.
+    """Import a folder tree or a CSV as the dataset `name`, and describe the images.
 
-    Writes data/imported/<name>/ (the files and their table) and its .dvc file, a contact sheet beside them, and
+    Writes data/imported/<name>/ (the files and their table), its .dvc file, a contact sheet and
     conf/dataset/<name>.yaml, each whole or not at all; with `dry_run` only the contact sheet.
 
     Args:
-        path: a folder, or a CSV whose paths are relative to its own folder.
+        path: a folder, or a CSV whose paths are relative to its members folder.
         name: of the dataset: lower-case letters, digits and underscores.
         normal: further names of folders with normal images.
-        dry_run: describe the images, and stop.
+        dry_run: only describe the images.
 
     Returns:
         a text for the user.
 
     Raises:
-        ConfigError: the name cannot be used.
-        DataError: the layout is not recognised, or files are missing, unreadable or contradict each other.
+        ConfigError: the name is invalid or belongs to another dataset.
+        DataError: the the layout is not recognised, or files are missing, unreadable or contradictory.
     """
     _check_name(name)
     if not path.exists():
@@ -80,7 +80,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_files(folder: Path, pictures: Sequence[Picture]) -> Counter[str]:
-    """Open every file once; the sizes and colours found."""
+    """Open every file once, and count the images by size and colour."""
     sizes: Counter[str] = Counter()
     for picture in pictures:
         pixels = read_image(folder / picture.image)
@@ -99,7 +99,7 @@ def _check_files(folder: Path, pictures: Sequence[Picture]) -> Counter[str]:
 
 
 def _copy_files(folder: Path, pictures: Sequence[Picture], out: Path) -> None:
-    """The files at their relative paths, and the table."""
+    """Copy the files to their relative paths, and write the table."""
     for picture in pictures:
         for file in (picture.image, picture.mask):
             if file is not None:
@@ -120,22 +120,22 @@ def _copy_files(folder: Path, pictures: Sequence[Picture], out: Path) -> None:
 
 
 def _make_inner_path(file: PurePosixPath) -> PurePosixPath:
-    """A path below the imported folder, also of files that a CSV names elsewhere."""
+    """Make a path below the imported folder, also for files outside the folder of the CSV."""
     return PurePosixPath(*(part for part in file.parts if part not in ("..", "/", ".")))
 
 
 def _make_ids(pictures: Sequence[Picture]) -> list[str]:
-    """The path without its suffix, but where two files differ in nothing else."""
-    plain = [_make_inner_path(picture.image).with_suffix("").as_posix() for picture in pictures]
-    repeated = {name for name, count in Counter(plain).items() if count > 1}
+    """Make ids: the path without its suffix, or with it where two files differ in the suffix alone."""
+    stems = [_make_inner_path(picture.image).with_suffix("").as_posix() for picture in pictures]
+    repeated = {name for name, count in Counter(stems).items() if count > 1}
     return [
         _make_inner_path(p.image).as_posix() if name in repeated else name
-        for name, p in zip(plain, pictures, strict=True)
+        for name, p in zip(stems, pictures, strict=True)
     ]
 
 
 def _version_dataset(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
-    """Let DVC version the folder, and write the yaml; staged, as `dvc exp run` sets aside what Git does not know."""
+    """Let DVC version the folder, write the yaml, and stage both, since `dvc exp run` ignores files unknown to Git."""
     try:
         with Repository() as repo:
             conf = _write_yaml(name, pictures, repo.add_folder(folder))
@@ -154,7 +154,7 @@ def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
         "attribution": "",
         "about": {
             "title": name, "paper": "", "licence": "yours", "shareable": False, "size": "",
-            "masks": "yes" if any(picture.mask for picture in pictures) else "no", "serves": "your own parts",
+            "masks": "yes" if any(picture.mask for picture in pictures) else "no", "serves": "your members parts",
         },
         "source": {"folder": folder.as_posix(), "md5": md5},
         "archive": None,
@@ -171,23 +171,23 @@ def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
 
 
 def _can_fill_reserve(pictures: Sequence[Picture]) -> bool:
-    """Whether a part of the test anomalies can go to the reserve: there are ten, and the split has no reserve."""
+    """Tell whether test anomalies can go to the reserve: there are at least ten, and no image is in a reserve yet."""
     return sum(picture.label for picture in pictures) >= 10 and all(picture.split != "reserve" for picture in pictures)
 
 
 def _summarize(pictures: Sequence[Picture], sizes: Counter[str]) -> str:
-    """The number of images by category, split and kind, in words."""
+    """Summarize the number of images by category, split and kind, in words."""
     lines = []
     for category in sorted({picture.category for picture in pictures}):
-        own = [picture for picture in pictures if picture.category == category]
-        lines.append(f"Category {category}: {len(own)} images")
-        for split in sorted({picture.split for picture in own}):
-            part = [picture for picture in own if picture.split == split]
+        members = [picture for picture in pictures if picture.category == category]
+        lines.append(f"Category {category}: {len(members)} images")
+        for split in sorted({picture.split for picture in members}):
+            part = [picture for picture in members if picture.split == split]
             kinds = Counter(picture.defect or "normal" for picture in part)
             lines.append(
                 f"  {split or 'no split'}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
             )
-        masked = sum(picture.mask is not None for picture in own)
-        lines.append(f"  masks: {masked} of {sum(picture.label for picture in own)} anomalous images")
+        masked = sum(picture.mask is not None for picture in members)
+        lines.append(f"  masks: {masked} of {sum(picture.label for picture in members)} anomalous images")
     common = ", ".join(f"{size} ({count})" for size, count in sizes.most_common(5))
     return "\n".join([*lines, f"Sizes: {common}" + (f" and {len(sizes) - 5} others" if len(sizes) > 5 else "")])

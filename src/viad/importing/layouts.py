@@ -1,4 +1,4 @@
-"""Reading the layout of a user's folder or CSV: normal images, masks, splits, categories."""
+"""Reading the layout of a user's folder or CSV: normal images, masks, splits and categories."""
 
 import csv
 import re
@@ -23,7 +23,7 @@ MASK_WORDS = {
     "segmentation", "segmentations", "seg", "truth", "defect_mask",
 }  # fmt: skip
 NEUTRAL_WORDS = {"image", "images", "img", "imgs", "data", "anomalies", "defects", "pictures", "photos"}
-UNNAMED_DEFECT = "anomalous"  # the defect type of an anomaly without a named one
+UNNAMED_DEFECT = "anomalous"  # the defect type of an anomaly whose type has no name
 MASK_ENDING = re.compile(r"[ _.-]*(mask|gt|label|seg|annotation|truth)$", re.IGNORECASE)
 # Accepted names of each column of a CSV.
 ACCEPTED_COLUMN_NAMES = {
@@ -40,7 +40,7 @@ ACCEPTED_COLUMN_NAMES = {
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of a layout, its files relative to the layout's folder."""
+    """An image of a layout, with files relative to the folder of the layout."""
 
     image: PurePosixPath
     label: int
@@ -67,18 +67,18 @@ def _normalize_name(name: str) -> str:
 
 
 def read_folder(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture], list[str]]:
-    """The images of a folder tree in order, and the ignored ones, outside of all recognised folders.
+    """Read the images of a folder tree in order, and list the ignored ones outside all recognised folders.
 
-    Folders named as a split, as normal or as masks are recognised; any other folder beside or below
-    them is a defect type. The folder above that of the normal images names the category. Without such
-    folders a mask that is not empty makes an image anomalous. Anomalies in a training folder are the reserve.
+    Folders whose names mean a split, normal images or masks are recognised; any other folder beside or below them is a
+    defect type. The folder above the normal images names the category. Without such folders, an image with a mask that
+    is not empty is anomalous. Anomalies in a training folder go to the reserve.
 
     Args:
         folder: the tree.
         normal: further names of folders that hold normal images.
 
     Raises:
-        DataError: no image, or no normal image.
+        DataError: the folder has no image, or no normal image.
     """
     words = NORMAL_WORDS | {_normalize_name(name) for name in normal}
     paths = sorted(
@@ -88,12 +88,12 @@ def read_folder(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture]
         and not any(part.startswith((".", "__MACOSX")) for part in file.relative_to(folder).parts)
     )  # fmt: skip
     if not paths:
-        raise DataError(f"{folder}: no image found ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        raise DataError(f"{folder}: no image found ({', '.join(sorted(IMAGE_SUFFIXES))}). Name a folder of images.")
     stems = {path.with_suffix("").as_posix().lower() for path in paths}
     files = [_classify_file(path, stems) for path in paths]
-    there = set(paths)
+    all_paths = set(paths)
     for file in files:
-        file.is_mask = file.is_mask or _is_twin(folder, file.path, there)
+        file.is_mask = file.is_mask or _is_mask_of_twin(folder, file.path, all_paths)
     masks = _group_by_stem(file for file in files if file.is_mask)
     images = [file for file in files if not file.is_mask]
     roots = {
@@ -102,21 +102,21 @@ def read_folder(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture]
         if any(_normalize_name(kind) in words for kind in file.kinds)
     }
     roots |= {_find_category_folders(file, words) for file in images if file.split and not file.kinds}
-    told = [file for file in images if any(kind not in root for root in roots for kind in file.kinds) or file.split]
-    silent = {file.path for file in images} - {file.path for file in told}
-    left_out = sorted(path.as_posix() for path in silent) if told else []
-    pictures = [_make_picture(file, masks, roots, words, folder) for file in told or images]
+    placed = [file for file in images if any(kind not in root for root in roots for kind in file.kinds) or file.split]
+    ignored = {file.path for file in images} - {file.path for file in placed}
+    left_out = sorted(path.as_posix() for path in ignored) if placed else []
+    pictures = [_make_picture(file, masks, roots, words, folder) for file in placed or images]
     if not any(picture.label == 0 for picture in pictures):
-        seen = sorted({kind for file in images for kind in file.kinds})
+        kinds = sorted({kind for file in images for kind in file.kinds})
         raise DataError(
             f"{folder}: no folder of normal images found. Name it one of {', '.join(sorted(words))}, or "
-            f"name it with --normal (folders here: {', '.join(seen) or 'none'}), or describe the images in a CSV."
+            f"name it with --normal (folders here: {', '.join(kinds) or 'none'}), or describe the images in a CSV."
         )
     return pictures, left_out
 
 
 def _classify_file(path: PurePosixPath, stems: set[str]) -> _File:
-    """What the folders of a path say; masks are in a folder of masks, or beside their image with an ending."""
+    """Classify a file by its folders; a mask is in a folder of masks, or beside its image with an ending."""
     file = _File(path)
     for part in path.parts[:-1]:
         word = _normalize_name(part)
@@ -135,8 +135,8 @@ def _classify_file(path: PurePosixPath, stems: set[str]) -> _File:
     return file
 
 
-def _is_twin(folder: Path, path: PurePosixPath, paths: set[PurePosixPath]) -> bool:
-    """Whether a PNG beside an image of the same name is its mask: grey, and most of it black."""
+def _is_mask_of_twin(folder: Path, path: PurePosixPath, paths: set[PurePosixPath]) -> bool:
+    """Tell whether a PNG beside an image of the same name is its mask: grey, and mostly black."""
     if path.suffix.lower() != ".png" or not any(path.with_suffix(end) in paths for end in (".jpg", ".jpeg", ".bmp")):
         return False
     pixels = read_image(folder / path)
@@ -151,7 +151,7 @@ def _group_by_stem(masks: Iterable[_File]) -> dict[str, list[_File]]:
 
 
 def _find_category_folders(file: _File, words: set[str]) -> tuple[str, ...]:
-    """The folders above the split or the normal kind: the category."""
+    """Find the folders above the split or the normal images: the category."""
     above: list[str] = []
     for part in file.path.parts[:-1]:
         if (
@@ -173,9 +173,9 @@ def _make_picture(
     own = _choose_mask(file, masks.get(file.path.stem.lower(), []), root, kinds)
     if kinds:
         normal = any(_normalize_name(kind) in words for kind in kinds)
-    elif own is not None:  # no folder says what it is: its mask does
+    elif own is not None:  # no folder names its kind, so the mask decides
         normal = not read_mask(folder / own.path).any()
-    else:  # what training gets is normal, and an image without a mask among others that have one
+    else:  # training images are normal, and so are images without a mask if others have one
         normal = file.split == "train" or bool(masks)
     return Picture(
         image=file.path,
@@ -188,7 +188,7 @@ def _make_picture(
 
 
 def _choose_mask(file: _File, candidates: list[_File], root: tuple[str, ...], kinds: list[str]) -> _File | None:
-    """The one mask of the image's name in its category; of several, that of its kind, then that of its split."""
+    """Choose the mask of the image's name in its category; of several, by kind, then by split, then by folder."""
     found = [mask for mask in candidates if mask.path.parts[: len(root)] == root]
     for same in (
         lambda mask: _list_kinds(mask, root) == set(map(_normalize_name, kinds)),
@@ -197,12 +197,12 @@ def _choose_mask(file: _File, candidates: list[_File], root: tuple[str, ...], ki
     ):
         if len(found) > 1:
             found = [mask for mask in found if same(mask)] or found
-    # A mask of another kind that happens to have this name is none.
+    # A mask of another kind that happens to have this name belongs to another image.
     wanted = set(map(_normalize_name, kinds))
     shared = [mask for mask in found if not (own := _list_kinds(mask, root)) or not kinds or own & wanted]
     if len(shared) > 1:
         raise DataError(
-            f"{file.path}: it has two masks, {shared[0].path} and {shared[1].path}. Rename one, or use a CSV."
+            f"{file.path} has two masks, {shared[0].path} and {shared[1].path}. Rename one of them, or use a CSV."
         )
     return shared[0] if shared else None
 
@@ -212,10 +212,10 @@ def _list_kinds(file: _File, root: tuple[str, ...]) -> set[str]:
 
 
 def read_table(path: Path) -> list[Picture]:
-    """The images of a CSV, their paths relative to its folder.
+    """Read the images of a CSV, with paths relative to its folder.
 
-    Columns are `image` and `label` (0, 1, a word for normal, or a kind of defect), and, optionally
-    `mask`, `defect`, `split`, `group`, `domain` and `category`; other common names are accepted.
+    The columns are `image` and `label` (0, 1, a word for normal, or a defect type) and, optionally, `mask`, `defect`,
+    `split`, `group`, `domain` and `category`; other common names are accepted.
 
     Raises:
         DataError: a column is missing, or a value is invalid.
@@ -232,7 +232,7 @@ def read_table(path: Path) -> list[Picture]:
     }
     for needed in ("image", "label"):
         if needed not in column:
-            raise DataError(f"{path}: no column '{needed}', only {', '.join(rows[0])}.")
+            raise DataError(f"{path}: no column '{needed}', only {', '.join(rows[0])}. Add the column.")
     return [
         _parse_row(path, number, {k: (row[name] or "").strip() for k, name in column.items()})
         for number, row in enumerate(rows, 2)
@@ -247,14 +247,14 @@ def _detect_dialect(path: Path) -> type[csv.Dialect]:
 
 
 def _parse_row(path: Path, line: int, row: Mapping[str, str]) -> Picture:
-    said = _normalize_name(row["label"])
+    label = _normalize_name(row["label"])
     split = row.get("split", "")
     if split and _normalize_name(split) not in {*SPLIT_WORDS, "reserve"}:
-        raise DataError(f"{path}, line {line}: the split '{split}' is not known. Use train, val, test or reserve.")
-    if not said or not row["image"]:
+        raise DataError(f"{path}, line {line}: the split '{split}' is unknown. Use train, val, test or reserve.")
+    if not label or not row["image"]:
         raise DataError(f"{path}, line {line}: image or label is empty. Fill in both.")
-    normal = said in NORMAL_WORDS or said == "false"
-    named = "" if said in {"1", "true"} else row["label"]
+    normal = label in NORMAL_WORDS or label == "false"
+    named = "" if label in {"1", "true"} else row["label"]
     return Picture(
         image=PurePosixPath(Path(row["image"]).as_posix()),
         label=int(not normal),

@@ -1,8 +1,8 @@
 """The cost of a prediction: latency, memory, parameters.
 
-Latency is the time from a decoded image in memory (float32 in [0, 1]) to its score and its
-map at the image's resolution, at batch 1: including normalisation, transfer to the device, upsampling
-and smoothing, without reading and decoding files; after warm-up, with the device synchronised.
+Latency is the time from a decoded image in memory (float32 in [0, 1]) to its score and its map at the image's
+resolution, at batch 1. It includes normalisation, transfer to the device, upsampling and smoothing, but not reading and
+decoding files. It is measured after warm-up, with the device synchronised.
 """
 
 import resource
@@ -23,7 +23,7 @@ WARM_UP_IMAGES, TIMED_IMAGES = 3, 30
 
 
 def measure_latency(model: AnomalibModule, recipe: Recipe, images: list[str], device: torch.device) -> dict[str, float]:
-    """Median and 95th percentile latency at batch 1, in milliseconds, over at most 30 images."""
+    """Measure median and 95th percentile latency at batch 1, in milliseconds, over at most 30 images."""
     tensors = [load_tensor(Path(image))[None] for image in images[: WARM_UP_IMAGES + TIMED_IMAGES]]
     times = []
     for tensor in tensors[:WARM_UP_IMAGES] + tensors:
@@ -31,12 +31,12 @@ def measure_latency(model: AnomalibModule, recipe: Recipe, images: list[str], de
         _, maps = score_batch(model, tensor, device)
         resize_maps(maps, recipe)
         times.append(1000 * (time.perf_counter() - start))
-    counted = np.array(times[WARM_UP_IMAGES:])
-    return {"latency_p50_ms": float(np.median(counted)), "latency_p95_ms": float(np.quantile(counted, 0.95))}
+    measured = np.array(times[WARM_UP_IMAGES:])
+    return {"latency_p50_ms": float(np.median(measured)), "latency_p95_ms": float(np.quantile(measured, 0.95))}
 
 
 def measure_footprint(model: AnomalibModule, folder: Path, device: torch.device) -> dict[str, Any]:
-    """Parameters (backbone included), bytes on disk without it, and peak memory of this process or its GPU."""
+    """Measure parameters (with the backbone), megabytes on disk (without it) and peak memory of this process or GPU."""
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device)
     else:

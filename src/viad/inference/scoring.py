@@ -19,7 +19,7 @@ BATCH_SIZE = 16
 def score_images(
     model: AnomalibModule, rows: pd.DataFrame, device: torch.device, maps_file: Path, category: str
 ) -> Iterator[np.ndarray]:
-    """Yield the scores batch by batch, and write the maps to `maps_file` as they come."""
+    """Yield the scores batch by batch, and write the maps to `maps_file`."""
     stored = None
     loader = load_batches(rows, BATCH_SIZE, on_gpu=device.type == "cuda")
     first = 0
@@ -40,13 +40,13 @@ def score_images(
 
 
 def find_map_resizing(model: AnomalibModule) -> tuple[str, float]:
-    """The interpolation and smoothing with which a model's maps are resized to the image."""
+    """Find the interpolation and the smoothing with which a model's maps are resized to the image."""
     return getattr(model, "MAP_INTERPOLATION", "bilinear"), getattr(model, "MAP_SIGMA", 0.0)
 
 
 @torch.inference_mode()
 def score_batch(model: AnomalibModule, images: torch.Tensor, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (B,) and maps (B, h, w) of images (B, 3, H, W) in [0, 1], as float32 in main memory."""
+    """Compute scores (B,) and maps (B, h, w) of images (B, 3, H, W) in [0, 1], as float32 in main memory."""
     output = model(images.to(device, non_blocking=True))
     scores = output.pred_score.float().flatten().cpu().numpy()
     maps = output.anomaly_map.float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""ROC, precision-recall and score histogram as small tables, drawn by DVC's templates."""
+"""ROC, precision-recall and score histogram as small tables, which DVC's templates plot."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-MOST_CURVE_POINTS = 200  # of a curve at most: a plot shows no more, and a table of thousands slows it
+MOST_CURVE_POINTS = 200  # a plot cannot show more, and a table of thousands slows it
 HISTOGRAM_BINS = 40
 
 
@@ -30,7 +30,7 @@ def _write(path: Path, category: str, **columns: np.ndarray) -> None:
 
 
 def _histogram(labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-    """Shares of each class per bin; the bins span the scores of both."""
+    """Compute the share of each class per bin; the bins span the scores of both classes."""
     edges = np.histogram_bin_edges(scores, bins=HISTOGRAM_BINS)
     parts = []
     for label, name in ((0, "normal"), (1, "anomalous")):

@@ -1,4 +1,4 @@
-"""The heat-map gallery of a category: where it fails worst, and what a typical hit looks like."""
+"""The heat-map gallery of a category: its worst errors and typical hits."""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -20,12 +20,12 @@ GALLERY_WIDTH, TITLE_HEIGHT = 15.5, 0.75  # inches: of the gallery, and of a row
 def draw_gallery(
     test: pd.DataFrame, maps: StoredMaps, limit: float | None, attribution: str, category: str, path: Path
 ) -> None:
-    """Draw the worst misses, the worst false alarms and typical hits, each beside its map and mask.
+    """Draw the worst misses, the worst false alarms and typical hits, each with its map and mask.
 
     Args:
         test: test rows with `image`, `mask`, `label`, `defect`, `score` and `row`.
         maps: their anomaly maps.
-        limit: the threshold; without one, the worst are shown by score alone.
+        limit: the threshold; None if there is none.
         attribution: of the images, printed below them; may be empty.
         category: named in the title.
         path: the JPEG to write.
@@ -36,9 +36,9 @@ def draw_gallery(
     columns = IMAGES_PER_ROW * (3 if has_masks else 2)
     height = len(groups) * (GALLERY_WIDTH / columns + TITLE_HEIGHT) + 0.6
     figure = Figure(figsize=(GALLERY_WIDTH, height), layout="constrained", dpi=80)
-    said = "no threshold: no validation normals" if limit is None else f"threshold {limit:.4g}"
+    threshold = "no threshold: no validation normals" if limit is None else f"threshold {limit:.4g}"
     shown = "image, anomaly map and mask" if has_masks else "image and anomaly map"
-    figure.suptitle(f"{category}: {shown}; {said}", fontsize=12)
+    figure.suptitle(f"{category}: {shown}; {threshold}", fontsize=12)
     for part, (name, rows) in zip(figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups.items(), strict=True):
         part.suptitle(name, fontsize=11, x=0.01, ha="left", weight="bold")
         axes = part.subplots(1, columns, squeeze=False)[0]
@@ -53,7 +53,7 @@ def draw_gallery(
 
 
 def choose_examples(test: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows to show: lowest anomalies, highest normals, and anomalies around their median score."""
+    """Choose the rows to show: anomalies with the lowest scores, normals with the highest, and median anomalies."""
     order = test.sort_values(["score", "sample"])
     anomalous, normal = order[order["label"] == 1], order[order["label"] == 0]
     middle = max(0, len(anomalous) // 2 - IMAGES_PER_ROW // 2)
@@ -72,8 +72,8 @@ def _draw_image(
     score = float(str(row["score"]))
     verdict = "" if limit is None else (", called anomalous" if score > limit else ", called normal")
     axes[0].set_title(f"{row['defect'] or 'normal'}\nscore {score:.4g}{verdict}", fontsize=7, loc="left")
-    full = maps.full(np.array([row["row"]]))[0]
-    # Pale where the map is low, so that the part stays visible under it.
+    full = maps.read_full(np.array([row["row"]]))[0]
+    # The map is transparent, so that the part stays visible.
     _show_grey(axes[1], picture)
     axes[1].imshow(full, cmap=mpl.colormaps["inferno"], vmin=span[0], vmax=span[1], alpha=0.75)
     if len(axes) > 2:
@@ -86,7 +86,7 @@ def _show_grey(axis: Axes, picture: np.ndarray) -> None:
 
 
 def _find_color_range(test: pd.DataFrame, maps: StoredMaps) -> tuple[float, float]:
-    """One colour scale for the whole gallery: from the median to near the top of some of the maps."""
-    some = test["row"].to_numpy()[:: max(1, len(test) // 32)]
-    values = maps.full(np.sort(some))
+    """Find the colour range of the whole gallery: from the median to near the maximum of some of the maps."""
+    rows = test["row"].to_numpy()[:: max(1, len(test) // 32)]
+    values = maps.read_full(np.sort(rows))
     return float(np.quantile(values, 0.5)), float(np.quantile(values, 0.999))

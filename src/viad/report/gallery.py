@@ -61,13 +61,13 @@ def write_gallery(
     """
     chosen = choose_rows(scores, threshold, most)
     out.mkdir(parents=True, exist_ok=True)
-    span = _find_color_range(maps.full(chosen["row"].to_numpy(dtype=np.int64))) if len(chosen) else (0.0, 1.0)
+    span = _find_color_range(maps.read_full(chosen["row"].to_numpy(dtype=np.int64))) if len(chosen) else (0.0, 1.0)
     stem = make_file_stem(f"{experiment}/{category}")
     images = []
     for place, row in enumerate(chosen.to_dict("records")):
         picture = shrink_image(open_image(str(row["image"])))
         mask = open_mask(str(row["mask"])) if row["mask"] else None
-        full = maps.full(np.array([row["row"]], dtype=np.int64))[0]
+        full = maps.read_full(np.array([row["row"]], dtype=np.int64))[0]
         names = f"{stem}-{place:02d}.jpg", f"{stem}-{place:02d}-map.jpg"
         for name, pixels in zip(names, (picture, overlay_map(picture, full, span, mask)), strict=True):
             Image.fromarray(pixels).save(out / name, format="JPEG", quality=QUALITY)

@@ -3,7 +3,7 @@
 Categories: `texture`, a cloth; `object`, a turned flange; `assembly`, a tray of loose
 parts. Defects: `small` (below 0.2 % of the image's area), `large` (above 3 %), `logical`
 (each part looks right, but one is missing, doubled, swapped or misplaced; object and
-assembly only) and `foreign` bodies, which lie in the reserve alone.
+assembly only) and `foreign` bodies, which are in the reserve alone.
 
 The published layout is MVTec's, with a reserve beside test:
 
@@ -34,8 +34,7 @@ from viad.processes.parent import end_with
 
 FOREIGN = "foreign"
 SYNTHETIC_SPLITS = ("train", "test", "reserve")
-# key of dataset.source: the least and the greatest value of use. Below 96 pixels the
-# smallest defects have no pixel left.
+# Keys of dataset.source: the smallest and the largest useful value. Below 96 pixels the smallest defects vanish.
 SOURCE_RANGES = {
     "seed": (0, 2**63),
     "size": (96, 4096),
@@ -46,7 +45,7 @@ SOURCE_RANGES = {
 
 
 def publish(out: Path, source: dict[str, Any]) -> None:
-    """Draw all images and masks, on every core.
+    """Render all images and masks, on every core.
 
     Raises:
         ConfigError: a value of dataset.source is missing, unknown or out of its range.
@@ -61,7 +60,7 @@ def publish(out: Path, source: dict[str, Any]) -> None:
     )
     with workers as pool:
         done = pool.map(partial(_write_picture, out), orders, chunksize=4)
-        for _ in tqdm(done, total=len(orders), desc="draw synthetic", unit="image", mininterval=1):
+        for _ in tqdm(done, total=len(orders), desc="render synthetic", unit="image", mininterval=1):
             pass
 
 
@@ -110,7 +109,7 @@ def _list_orders(source: dict[str, int]) -> Iterator[Order]:
 
 def _prepare_worker(parent: int) -> None:
     end_with(parent)
-    cv2.setNumThreads(1)  # a process a core is enough
+    cv2.setNumThreads(1)  # one process per core is enough
 
 
 def _write_picture(out: Path, order: Order) -> None:

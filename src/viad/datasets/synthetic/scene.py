@@ -27,8 +27,8 @@ class Light:
     falloff: Array  # (2,) across and down
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> "Light":
-        """The lamp of one picture: never twice at quite the same place and strength."""
+    def sample(cls, rng: np.random.Generator) -> "Light":
+        """The lamp of one picture: its place and strength vary slightly."""
         warmth = rng.normal(0, 0.012)
         return cls(
             azimuth=float(np.deg2rad(225 + rng.normal(0, 6))),

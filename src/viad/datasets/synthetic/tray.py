@@ -81,7 +81,7 @@ class Tray:
         cosine, sine = float(np.cos(self.angle)), float(np.sin(self.angle))
         for part in parts:
             x, y = self.x + part.x * cosine - part.y * sine, self.y + part.x * sine + part.y * cosine
-            DRAWN[part.kind](surface, Frame(self.size, x, y, 56, part.angle + self.angle), part)
+            PART_RENDERERS[part.kind](surface, Frame(self.size, x, y, 56, part.angle + self.angle), part)
         return surface
 
     def _beside(self, kind: str, pocket: tuple[int, int], tone: float, rng: np.random.Generator) -> Part:
@@ -170,7 +170,7 @@ def _washer(surface: Surface, frame: Frame, part: Part) -> None:
     surface.lay(frame, frame.cover(edge), top, _metal(WASHER_STEEL, part, 1 + 0.03 * np.sin(r * 2.1)), 0.30)
 
 
-DRAWN = {"screw": _screw, "nut": _nut, "washer": _washer}
+PART_RENDERERS = {"screw": _screw, "nut": _nut, "washer": _washer}
 
 
 def _metal(color: Color, part: Part, shade: Array | float) -> Array:
