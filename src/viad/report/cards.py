@@ -17,12 +17,12 @@ ABOUT_FACTS = {"paper": "paper", "licence": "licence", "size": "image size", "ma
 
 
 def read_dataset_cards() -> list[dict[str, Any]]:
-    """One card a dataset."""
+    """Read one card for each dataset."""
     return [_read_dataset_card(path) for path in sorted(DATASET_YAMLS.glob("*.yaml"))]
 
 
 def read_model_cards() -> list[dict[str, Any]]:
-    """One card a model."""
+    """Read one card for each model."""
     return [_read_model_card(path) for path in sorted(MODEL_YAMLS.glob("*.yaml"))]
 
 

@@ -1,4 +1,4 @@
-"""All that the report shows, as plain data: the page itself only draws it."""
+"""The contents of the report as plain data, which the page renders."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,7 +21,7 @@ from viad.report.cards import read_dataset_cards, read_model_cards
 from viad.report.pictures import choose_experiments, write_galleries
 from viad.studies.plans import attempted, datasets, plan, read_question, read_shows, read_study, states, study_names
 
-MOST_ANSWERS = 8  # that the page begins with
+MOST_ANSWERS = 8  # at the top of the page
 SETTING_COLUMNS = {  # of the page's table of experiments: column of the table of results
     "experiment": "experiment", "category": "category", "dataset": "dataset.name", "model": "model.name",
     "learning_type": "training.learning_type", "backbone": "backbone.name", "preset": "preset",
@@ -30,12 +30,12 @@ SETTING_COLUMNS = {  # of the page's table of experiments: column of the table o
 
 
 def collect_contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> dict[str, Any]:
-    """The contents of the page.
+    """Collect the contents of the page.
 
     Args:
-        experiments: all that are known.
-        named: experiments that get a gallery; none takes the best of each dataset.
-        pictures: folder that becomes the galleries' pictures.
+        experiments: all experiments.
+        named: experiments that get a gallery; if empty, the best of each dataset.
+        pictures: the folder for the pictures of the galleries.
     """
     tables = compare(experiments)
     table = tables["experiments"]
@@ -60,7 +60,7 @@ def collect_contents(experiments: Experiments, named: Sequence[str], pictures: P
 
 
 def describe_metrics() -> list[dict[str, Any]]:
-    """The metrics of the page's table of experiments: key, heading, explanation, and how to show and sort them."""
+    """Describe the metrics of the page's table of experiments: key, heading, explanation, display and sorting."""
     return [
         {
             "field": metric.key, "title": metric.label, "hint": metric.explanation, "level": metric.level,
@@ -71,7 +71,7 @@ def describe_metrics() -> list[dict[str, Any]]:
 
 
 def _read_commit() -> dict[str, str]:
-    """The last commit and its day: the page is the same for the same commit and experiments."""
+    """Read the last commit and its day: the page is the same for the same commit and experiments."""
     with Repository() as repo:
         commit = repo.read_commit("HEAD")
     return {"commit": commit.sha[:7], "date": f"{commit.time:%Y-%m-%d}"}
@@ -104,11 +104,11 @@ def _ranks(ranks: pd.DataFrame) -> dict[str, Any]:
         return {"blocks": 0, "p": None, "critical_difference": None, "models": [], "words": none, "figure": None}
     first = ranks.iloc[0]
     sets = str(first["test_sets"]).split(", ")
-    said = "differ more than chance would make them" if first["p"] < 0.05 else "do not differ more than by chance"
+    verdict = "differ more than chance would make them" if first["p"] < 0.05 else "do not differ more than by chance"
     words = (
         f"Mean ranks over {len(sets)} test sets ({first['test_sets']}), 1 being the best. By Friedman's test the "
-        f"detectors {said} (p = {first['p']:.3g}). A bar joins detectors whose ranks differ by less than the critical "
-        f"difference of {first['critical_difference']:.2f} (Nemenyi, 95 %): these are not told apart."
+        f"detectors {verdict} (p = {first['p']:.3g}). A bar joins detectors whose ranks differ by less than the critical "
+        f"difference of {first['critical_difference']:.2f} (Nemenyi, 95 %), so not significantly."
     )
     return {
         "blocks": len(sets), "p": float(first["p"]), "critical_difference": float(first["critical_difference"]),
@@ -139,7 +139,7 @@ def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def list_planned_experiments(name: str, table: pd.DataFrame) -> list[str]:
-    """The experiments of a study's small preset, and those of the paper preset once one of them was run or tried."""
+    """List the experiments of a study's small preset, and those of the paper preset once one of them was attempted."""
     small, tried = _list_names(name, "small"), attempted(name)
     runs = table[table["preset"] == "paper"]
     like = runs["dataset.name"].isin(datasets(read_study(name, "paper")))

@@ -1,7 +1,7 @@
 """Pictures for the report: chosen test images of one experiment and category, small, with and without their map.
 
-The choice is that of the heat maps in `viad.plots`, the worst and the typical, and also what lies nearest to the
-threshold, as that is what changes when a reader moves it.
+The choice is that of the heat maps in `viad.plots`, the worst and the typical, and also the images nearest to
+the threshold, since they change when a reader moves it.
 """
 
 import hashlib
@@ -42,15 +42,15 @@ def write_gallery(
     open_image: Open,
     open_mask: Open,
 ) -> dict[str, Any]:
-    """Write the pictures, and give the gallery's entry of the report.
+    """Write the pictures, and return the entry of the gallery in the report.
 
     Args:
         scores: test rows with `sample`, `image`, `mask`, `label`, `defect`, `score` (higher is more anomalous) and
             `row` of maps.
         maps: their anomaly maps.
-        threshold: what lies above it is called anomalous; None without validation normals.
+        threshold: images that score above it are called anomalous; None without validation normals.
         attribution: of the images; may be empty.
-        experiment, category: what the scores are of.
+        experiment, category: of the scores.
         out: the folder that the report calls pictures/.
         most: images to show.
         open_image: gives (H, W) or (H, W, 3) uint8 for what `image` names.
@@ -92,7 +92,7 @@ def write_gallery(
 
 
 def choose_rows(scores: pd.DataFrame, threshold: float | None, most: int) -> pd.DataFrame:
-    """At most `most` rows, each once: worst misses and false alarms, nearest to the threshold, typical ones.
+    """Choose at most `most` rows, each once: worst misses and false alarms, nearest to the threshold, typical ones.
 
     Each kind has an equal share; what one lacks goes to rows spread over all scores.
     """
@@ -118,7 +118,7 @@ def choose_rows(scores: pd.DataFrame, threshold: float | None, most: int) -> pd.
 
 
 def shrink_image(pixels: Pixels) -> Pixels:
-    """The image as (h, w, 3) with its longer side of `SIDE`."""
+    """Shrink the image to (h, w, 3) with its longer side of `PICTURE_SIDE`."""
     image = Image.fromarray(pixels).convert("RGB")
     scale = PICTURE_SIDE / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -144,13 +144,13 @@ def overlay_map(
 
 
 def make_file_stem(name: str) -> str:
-    """The name as a file's that needs no escaping in an address; different for different names."""
+    """Make a file name that needs no escaping in an address; different names give different file names."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _order_from_middle(index: pd.Index) -> list[int]:
-    """From the middle outwards."""
+    """Order an index from the middle outwards."""
     places = np.arange(len(index))
     return list(index[np.argsort(np.abs(places - (len(index) - 1) / 2), kind="stable")])
 

@@ -36,7 +36,7 @@ def write_page(contents: Mapping[str, Any], out: Path, pictures: Path | None = N
     """Write the report's folder, whole or not at all.
 
     Args:
-        contents: all that the page shows, with every one of `KEYS`; a number that is None or NaN shows as nothing.
+        contents: all that the page shows, with every one of `PAGE_KEYS`; a number that is None or NaN shows as nothing.
         out: the folder; an earlier report there is replaced.
         pictures: the folder that `contents["galleries"]` calls pictures/; it is copied.
 

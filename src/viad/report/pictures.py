@@ -1,4 +1,4 @@
-"""Galleries of experiments that DVC still has the predictions and images of."""
+"""Galleries of experiments whose predictions and images are still in DVC's cache."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +20,9 @@ MOST_GALLERIES = 6  # galleries of a report: each has some two dozen pictures
 
 
 def choose_experiments(table: pd.DataFrame, experiments: Experiments) -> list[str]:
-    """Experiments to show where nobody named any: the best of each dataset under the baseline."""
-    there = table[table["experiment"].isin(experiments.revisions) & (table["condition"] == BASELINE)]
-    order = there.groupby(["dataset.name", "experiment"])["image_auroc"].mean().reset_index()
+    """Choose the experiments to show by default: the best of each dataset under the baseline."""
+    cached = table[table["experiment"].isin(experiments.revisions) & (table["condition"] == BASELINE)]
+    order = cached.groupby(["dataset.name", "experiment"])["image_auroc"].mean().reset_index()
     best = order.sort_values("image_auroc", ascending=False).drop_duplicates("dataset.name")
     return sorted(best["experiment"])[:MOST_GALLERIES]
 
