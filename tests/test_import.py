@@ -320,7 +320,7 @@ def test_what_cannot_be_used_is_said_and_leaves_nothing(workspace, make, message
     [
         ("image,label\n", "the table is empty"),
         ("image,kind\na.png,x\n", "no column 'label'"),
-        ("image,label,split\na.png,good,elsewhere\n", "line 2: the split 'elsewhere' is not known"),
+        ("image,label,split\na.png,good,elsewhere\n", "line 2: the split 'elsewhere' is unknown"),
         ("image,label\na.png,\n", "line 2: image or label is empty"),
         ("image,label\ngone.png,good\n", r"gone\.png does not exist"),
     ],

@@ -24,7 +24,7 @@ from torch import nn
 from viad.artifacts.anomaly_maps import Maps, Recipe, resize_maps
 from viad.errors import DataError
 
-SUFFIXES = (".npy", ".png", ".tif", ".tiff")
+MAP_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 LISTED = 10  # names that an error spells out
 
 
@@ -134,4 +134,4 @@ def _listed(names: list[str]) -> str:
 
 
 def _map_file(folder: Path, sample: str) -> Path | None:
-    return next((file for suffix in SUFFIXES if (file := folder / f"{sample}{suffix}").is_file()), None)
+    return next((file for suffix in MAP_SUFFIXES if (file := folder / f"{sample}{suffix}").is_file()), None)

@@ -105,10 +105,11 @@ def _ranks(ranks: pd.DataFrame) -> dict[str, Any]:
     first = ranks.iloc[0]
     sets = str(first["test_sets"]).split(", ")
     verdict = "differ more than chance would make them" if first["p"] < 0.05 else "do not differ more than by chance"
+    difference = first["critical_difference"]
     words = (
         f"Mean ranks over {len(sets)} test sets ({first['test_sets']}), 1 being the best. By Friedman's test the "
-        f"detectors {verdict} (p = {first['p']:.3g}). A bar joins detectors whose ranks differ by less than the critical "
-        f"difference of {first['critical_difference']:.2f} (Nemenyi, 95 %), so not significantly."
+        f"detectors {verdict} (p = {first['p']:.3g}). A bar joins detectors whose ranks differ by less than the "
+        f"critical difference of {difference:.2f} (Nemenyi, 95 %): these do not differ significantly."
     )
     return {
         "blocks": len(sets), "p": float(first["p"]), "critical_difference": float(first["critical_difference"]),
