@@ -117,7 +117,7 @@ def contents(rows=None, galleries=()):
             "p": 0.03,
             "critical_difference": 2.1,
             "models": [{"model": "padim", "rank": 1.4}, {"model": "msflow", "rank": 2.5}],
-            "words": "The two are not told apart.",
+            "words": "The two do not differ significantly.",
             "figure": '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="60" onload="window.ran = 1">'
             '<path d="M10 30H290" stroke="black"/></svg>',
         },
