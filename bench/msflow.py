@@ -25,7 +25,7 @@ from viad.backbones.feature_cache import FeatureCache
 from viad.errors import DataError
 from viad.models.msflow import MSFlow, negative_log_likelihood
 from viad.training import build
-from viad.training.loading import EpochOrder, batches
+from viad.training.loading import EpochOrder, load_batches
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -45,8 +45,8 @@ def main() -> None:
     train = samples[samples["split"] == "train"].head(arguments.images)
     model = yaml.safe_load((CONF / "model/msflow.yaml").read_text())
     backbone = yaml.safe_load((CONF / f"backbone/{arguments.backbone}.yaml").read_text())
-    spec = build.model_spec(model, backbone, image_size=256, color="rgb", preset="small")
-    build.device_for("cpu")
+    spec = build.make_model_spec(model, backbone, image_size=256, color="rgb", preset="small")
+    build.choose_device("cpu")
     print(f"{len(train)} images, {arguments.backbone}, {torch.get_num_threads()} threads", flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def main() -> None:
 def _epochs(spec: Any, train: Any, cache: FeatureCache | None, count: int) -> tuple[list[float], list[float]]:
     """Seconds and mean loss of each epoch; the first fills the cache."""
     seed_everything(0, verbose=False)
-    model: MSFlow = build.build(spec, "float32")  # type: ignore[assignment]
+    model: MSFlow = build.build_model(spec, "float32")  # type: ignore[assignment]
     model.model.feature_extractor.cache = cache
     optimizer = torch.optim.Adam([p for p in model.model.parameters() if p.requires_grad], lr=1e-4)
     order = EpochOrder(train["train_label"].tolist(), 0, spec.batch_size)
@@ -73,7 +73,7 @@ def _epochs(spec: Any, train: Any, cache: FeatureCache | None, count: int) -> tu
     for epoch in range(count + 1):
         order.set_epoch(epoch)
         start, total = time.perf_counter(), 0.0
-        for batch in batches(train, spec.batch_size, order=order):
+        for batch in load_batches(train, spec.batch_size, order=order):
             if cache is not None:
                 cache.announce(batch.image_path)
             loss = negative_log_likelihood(*model.model.flow(model.model.pooled(model.pre_processor(batch.image))))

@@ -22,14 +22,14 @@ from anomalib.models.image import Patchcore as AnomalibPatchcore
 from anomalib.pre_processing import PreProcessor
 from torchvision.transforms.v2 import Normalize
 
-from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, resize_maps
 from viad.artifacts.samples import read_samples
 from viad.backbones.frozen import FrozenBackbone
 from viad.errors import DataError
 from viad.metrics.image import image_auroc
 from viad.models.components.coreset import coreset_size, greedy_coreset
 from viad.models.patchcore import Patchcore
-from viad.training.loading import batches
+from viad.training.loading import load_batches
 
 BACKBONE, LAYERS, HALF = "viad_efficientnet_lite0", ["blocks.2", "blocks.4"], [0.5, 0.5, 0.5]
 
@@ -80,7 +80,7 @@ def _run(model: Any, train: Any, test: Any, *, smooth: bool) -> dict[str, float]
     torch.manual_seed(0)
     model.train()
     start = time.perf_counter()
-    for batch in batches(train, 16):
+    for batch in load_batches(train, 16):
         model.model(model.pre_processor(batch.image))
     model.fit()
     fitted = time.perf_counter()
@@ -94,10 +94,10 @@ def _run(model: Any, train: Any, test: Any, *, smooth: bool) -> dict[str, float]
 @torch.inference_mode()
 def _scores(model: Any, test: Any, *, smooth: bool) -> Iterator[np.ndarray]:
     """Scores, and maps at the images' resolution as anomalib's model gives them."""
-    for batch in batches(test, 16):
+    for batch in load_batches(test, 16):
         output = model(batch.image)
         if smooth:
-            render(
+            resize_maps(
                 output.anomaly_map[:, 0].numpy(),
                 Recipe(*batch.image.shape[-2:], model.MAP_INTERPOLATION, model.MAP_SIGMA),
             )

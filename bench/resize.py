@@ -21,8 +21,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from viad.datasets.imported import TABLE
-from viad.importing.importer import COLUMNS
+from viad.datasets.imported import TABLE_CSV
+from viad.importing.importer import TABLE_COLUMNS
 from viad.stages import resize
 
 SIDE, SIZE = 1024, 256
@@ -63,12 +63,17 @@ def _images(folder: Path, count: int) -> Path:
         Image.fromarray(noisy.astype(np.uint8)).save(folder / f"{i}.jpg", quality=90)
     for i in range(8, count):
         (folder / f"{i}.jpg").hardlink_to(folder / f"{i % 8}.jpg")
-    with (folder / TABLE).open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+    with (folder / TABLE_CSV).open("w", newline="") as file:
+        writer = csv.DictWriter(file, TABLE_COLUMNS)
         writer.writeheader()
         for i in range(count):
             label = int(i % 10 == 0)
-            row = dict.fromkeys(COLUMNS, "") | {"sample": i, "image": f"{i}.jpg", "label": label, "category": "all"}
+            row = dict.fromkeys(TABLE_COLUMNS, "") | {
+                "sample": i,
+                "image": f"{i}.jpg",
+                "label": label,
+                "category": "all",
+            }
             writer.writerow(row | {"defect": "dent" if label else ""})
     return folder
 

@@ -1,7 +1,7 @@
 """Run one stage of dvc.yaml: `python src/stage.py NAME [CATEGORY]`.
 
-It lies beside the package so that Python finds `viad` in this very checkout, also in
-the temporary copies in which DVC runs queued experiments.
+This file is outside the package so that Python imports `viad` from this checkout, also in the temporary copies in which
+DVC runs queued experiments.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from viad.processes.startup import import_quickly, keep_freed_memory
 
 
 def main() -> int:
-    """Run the stage's `main`; what the user can mend is printed without a traceback."""
+    """Run the stage's `main`; print errors that the user can correct without a traceback."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="a module of viad.stages")
-    parser.add_argument("category", nargs="?", help="for the stages that run once a category")
+    parser.add_argument("category", nargs="?", help="for stages that run once for each category")
     arguments = parser.parse_args()
     if "DVC_STAGE" in os.environ:  # a stage started by hand may outlive its shell, as under nohup
         end_with(os.getppid())
-    # Deprecations inside these packages: no user can mend them, and they bury what one can.
+    # Deprecations inside these packages: the user cannot correct them, and they hide other warnings.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|anomalib)\.")
     keep_freed_memory()
     stage = import_quickly(f"viad.stages.{arguments.name}")
@@ -34,7 +34,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            f"interrupted: {arguments.name}. Nothing half-written is left; `dvc repro` goes on here.", file=sys.stderr
+            f"interrupted: {arguments.name}. No incomplete output is left. Run `dvc repro` to resume.", file=sys.stderr
         )
         return 130
     except OSError as error:
@@ -42,7 +42,7 @@ def main() -> int:
             raise
         print(
             f"error: {arguments.name}: no space left on the disk of {error.filename or 'this folder'}. "
-            "Free some (`dvc gc --workspace` drops what no experiment here uses) and run again.",
+            "Free some space (`dvc gc --workspace` deletes files that no experiment here uses) and run again.",
             file=sys.stderr,
         )
         return 1

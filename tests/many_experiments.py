@@ -90,11 +90,11 @@ def scores(normals, anomalies, skill, rng):
 
 def _outputs(category, tested, learning_type, rng):
     from viad.metrics.image import image_auroc_by_defect
-    from viad.metrics.measurement import measure
+    from viad.metrics.measurement import measure_level
 
     values, labels = tested["score"].to_numpy(), tested["label"].to_numpy()
     quality = {
-        **measure("image", values, labels),
+        **measure_level("image", values, labels),
         "false_positive_rate": 0.05,
         "false_negative_rate": 0.2,
         "threshold": 1.5,

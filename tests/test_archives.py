@@ -91,10 +91,10 @@ def test_what_is_no_archive_is_an_error(tmp_path):
 
 def test_an_outdated_edition_is_recognised_by_its_checksum(tmp_path):
     path = packed(tmp_path / "archive.zip")
-    old = {archives.checksum(path): "it is last year's"}
+    old = {archives.compute_checksum(path): "it is last year's"}
     archive = {"file": "archive.zip", "url": None, "page": "https://example.org", "sha256": "0" * 64, "outdated": old}
     with pytest.raises(DataError, match="it is last year's"):
-        archives.verify(path, archive)
+        archives.verify_checksum(path, archive)
 
 
 DATA = bytes(range(256)) * 20_000
@@ -185,4 +185,4 @@ def test_the_raw_stages_source_is_the_download_where_nothing_is_there(tmp_path, 
     archive = {"file": "published.zip", "url": f"{url}/x", "page": "", "sha256": hashlib.sha256(content).hexdigest()}
     archives.publish(Path("out"), "name", archive, None)
     assert (tmp_path / "out/a/b c/ü.png").read_bytes() == b"two"
-    assert (archives.ARCHIVES / "published.zip").read_bytes() == content
+    assert (archives.ARCHIVE_FOLDER / "published.zip").read_bytes() == content

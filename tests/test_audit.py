@@ -11,10 +11,10 @@ import yaml
 from PIL import Image
 
 from viad.artifacts.images import read_image, read_mask, write_image
-from viad.audit import COLUMNS, excluded_samples
-from viad.audit.duplicates import duplicates, fingerprint
-from viad.audit.inspection import audit
-from viad.audit.report import audit_dataset
+from viad.audit import FINDING_COLUMNS, read_excluded_samples
+from viad.audit.category_audit import audit_category
+from viad.audit.dataset_audit import audit_dataset
+from viad.audit.duplicates import compute_fingerprint, find_duplicates
 from viad.datasets import Row, synthetic
 from viad.errors import DataError
 from viad.stages import resize
@@ -54,9 +54,9 @@ def kinds(table):
 
 @pytest.mark.parametrize("category", ["texture", "object", "assembly"])
 def test_nothing_is_found_in_clean_images(drawn, category):
-    table, summary = audit(list(synthetic.rows(drawn, category)), category)
+    table, summary = audit_category(list(synthetic.rows(drawn, category)), category)
     assert table.empty
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == FINDING_COLUMNS
     assert summary["images"]["train"] == [32, 0]
     assert summary["defect_area_percent"]["p95"] > 3
 
@@ -65,7 +65,7 @@ def test_an_exact_duplicate_in_another_format_is_a_leak_from_training_into_test(
     found, plant = rows
     Image.fromarray(read_image(found[0].image)).save(tmp_path / "copy.bmp")
     copy = plant("test/good/000", "test/good/copy", image=tmp_path / "copy.bmp")
-    table, _ = audit([*found, copy], "texture")
+    table, _ = audit_category([*found, copy], "texture")
     assert kinds(table) == {"duplicate", "leak"}
     pair = table[table["kind"] == "duplicate"].iloc[0]
     assert (pair["sample"], pair["other"]) == (found[0].sample, "test/good/copy")
@@ -84,7 +84,7 @@ def test_an_exact_duplicate_in_another_format_is_a_leak_from_training_into_test(
 def test_a_near_duplicate_is_found(rows, change):
     found, plant = rows
     copy = np.asarray(change(Image.fromarray(read_image(found[3].image))).convert("RGB"))
-    table, _ = audit([*found, plant(found[3].sample, "train/good/copy", copy)], "texture")
+    table, _ = audit_category([*found, plant(found[3].sample, "train/good/copy", copy)], "texture")
     assert kinds(table) - {"size_outlier"} == {"near_duplicate"}
     pair = table[table["kind"] == "near_duplicate"].iloc[0]
     assert {pair["sample"], pair["other"]} == {found[3].sample, "train/good/copy"}
@@ -102,7 +102,7 @@ def test_one_image_with_two_labels_is_a_conflict(rows):
     found, plant = rows
     large = next(row for row in found if row.defect == "large" and row.split == "test")
     copy = plant("test/good/000", "test/good/copy", read_image(large.image))
-    assert kinds(audit([*found, copy], "texture")[0]) == {"duplicate", "label_conflict"}
+    assert kinds(audit_category([*found, copy], "texture")[0]) == {"duplicate", "label_conflict"}
 
 
 def test_masks_that_are_empty_of_another_size_or_on_a_normal_image(rows):
@@ -116,7 +116,7 @@ def test_masks_that_are_empty_of_another_size_or_on_a_normal_image(rows):
     }
     for kind, row in changed.items():
         others = [one for one in found if one.sample != large.sample]
-        table, _ = audit([*others, row], "texture")
+        table, _ = audit_category([*others, row], "texture")
         assert kinds(table) == {kind}
         assert table["sample"].tolist() == [large.sample]
 
@@ -129,7 +129,7 @@ def test_a_mask_that_lies_elsewhere_is_found(rows):
         mask = np.roll(read_mask(row.masks[0]), (80, 80), (0, 1))
         moved.append(plant(row.sample, row.sample, mask=mask))
     others = [row for row in found if row.defect != "large"]
-    table, _ = audit([*others, *moved], "texture")
+    table, _ = audit_category([*others, *moved], "texture")
     assert kinds(table) == {"mask_misplaced"}
     assert len(table) >= len(large) / 2
 
@@ -143,15 +143,15 @@ def test_unreadable_files_and_outliers_of_size_and_brightness(rows, tmp_path):
         "size_outlier": plant(found[0].sample, "b", cv2.resize(read_image(found[0].image), (600, 20))),
         "brightness_outlier": plant(found[0].sample, "c", rng.integers(230, 256, (160, 160, 3)).astype(np.uint8)),
     }
-    table, _ = audit([*found, *planted.values()], "texture")
+    table, _ = audit_category([*found, *planted.values()], "texture")
     for kind, row in planted.items():
         assert table.loc[table["kind"] == kind, "sample"].tolist() == [row.sample]
 
 
 def test_pairs_are_each_named_once_whatever_the_number_of_images(rows):
     found, _ = rows
-    prints = [fingerprint(read_image(row.image)) for row in found]
-    pairs = [(i, j) for i, j, exact, _ in duplicates([*prints, None, *prints]) if exact]
+    prints = [compute_fingerprint(read_image(row.image)) for row in found]
+    pairs = [(i, j) for i, j, exact, _ in find_duplicates([*prints, None, *prints]) if exact]
     assert pairs == [(i, i + len(prints) + 1) for i in range(len(prints))]
 
 
@@ -182,14 +182,14 @@ def test_what_is_excluded_never_reaches_the_split(rows, tmp_path, monkeypatch):
 
 def test_findings_that_are_missing_are_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert excluded_samples("x", "y", "none") == set()
+    assert read_excluded_samples("x", "y", "none") == set()
     with pytest.raises(DataError, match="dvc repro"):
-        excluded_samples("x", "y", "duplicates")
+        read_excluded_samples("x", "y", "duplicates")
 
 
 def test_a_category_of_one_image_can_be_looked_at(rows):
     found, _ = rows
-    table, summary = audit([found[0]], "texture")
+    table, summary = audit_category([found[0]], "texture")
     assert table.empty
     assert summary["images"] == {"train": [1, 0]}
     assert isinstance(found[0], Row)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 
-from viad.metrics.bootstrap import bootstrap_intervals, rank_auroc
+from viad.metrics.bootstrap import compute_bootstrap_intervals, compute_rank_auroc
 from viad.metrics.image import image_auroc, pb, pg
 
 SCORES = st.lists(st.integers(0, 8).map(float), min_size=1, max_size=15)  # few values: many ties
@@ -20,14 +20,14 @@ def gaussian(count, seed=0):
 
 
 def draw(scores, labels, resamples=300, seed=7):
-    return bootstrap_intervals(scores, labels, resamples, np.random.default_rng(seed))
+    return compute_bootstrap_intervals(scores, labels, resamples, np.random.default_rng(seed))
 
 
 @given(normal=SCORES, anomalous=SCORES)
 def test_auroc_equals_scikit_learns_with_ties(normal, anomalous):
     labels = np.repeat([0, 1], [len(normal), len(anomalous)])
     expected = roc_auc_score(labels, normal + anomalous)
-    assert rank_auroc(np.array(normal + anomalous), labels) == pytest.approx(expected, abs=1e-12)
+    assert compute_rank_auroc(np.array(normal + anomalous), labels) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -70,7 +70,7 @@ def test_agrees_with_scipys_percentile_bootstrap():
     scores, labels = gaussian(60, seed=3)
     theirs = bootstrap(
         (scores[labels == 0], scores[labels == 1]),
-        lambda normal, anomalous: rank_auroc(np.concatenate([normal, anomalous]), labels),
+        lambda normal, anomalous: compute_rank_auroc(np.concatenate([normal, anomalous]), labels),
         n_resamples=1500,
         vectorized=False,
         method="percentile",

@@ -18,8 +18,8 @@ from viad.documentation.metric_tables import format_metrics
 from viad.experiments import committed_results
 from viad.metrics import catalogue, image
 from viad.metrics.catalogue import CATALOGUE, Metric, measured_metrics, metrics_shown
-from viad.metrics.measurement import MODULES, function_of, measure_images
-from viad.report.contents import contents
+from viad.metrics.measurement import FUNCTION_MODULES, find_function, measure_image_level
+from viad.report.contents import collect_contents
 from viad.report.page import write_page
 from viad.stages import summarize
 
@@ -39,7 +39,7 @@ def _toy(monkeypatch):
 
 @pytest.mark.parametrize("metric", measured_metrics(), ids=lambda metric: metric.key)
 def test_every_measured_metric_has_a_function_with_a_docstring(metric):
-    assert function_of(metric.level, metric.key).__doc__
+    assert find_function(metric.level, metric.key).__doc__
 
 
 def test_keys_and_labels_name_one_metric_each():
@@ -47,7 +47,7 @@ def test_keys_and_labels_name_one_metric_each():
 
 
 def test_levels_have_a_module_and_only_image_level_metrics_an_interval():
-    assert {metric.level for metric in CATALOGUE} == {*MODULES, "cost", "training"}
+    assert {metric.level for metric in CATALOGUE} == {*FUNCTION_MODULES, "cost", "training"}
     assert {metric.level for metric in CATALOGUE if metric.interval} == {"image"}
 
 
@@ -77,7 +77,7 @@ def test_a_new_metric_stands_in_the_summary(tmp_path, monkeypatch):
         tested = many_experiments.scores(20, 20, 1, np.random.default_rng(number))
         scores, labels, defects = (tested[column].to_numpy() for column in ("score", "label", "defect"))
         highest.append(scores.max())
-        quality = measure_images(scores, labels, defects, 5, np.random.default_rng(0))
+        quality = measure_image_level(scores, labels, defects, 5, np.random.default_rng(0))
         files = {"": quality, "training/": {"train_seconds": 1.0, "selection": "last"}, "cost/": {"parameters": 3}}
         for folder, content in files.items():
             path = tmp_path / f"metrics/{dataset}/{folder}{category}.json"
@@ -116,7 +116,7 @@ def test_a_new_metric_stands_in_comparison_page_and_kept_results(repository, mon
     text = write_comparison(compare_experiments(experiments), repository / "comparison")
     assert "| Toy |" in text
     assert "toy" in (repository / "comparison/means.csv").read_text().splitlines()[0].split(",")
-    page = contents(experiments, [], repository / "pictures")
+    page = collect_contents(experiments, [], repository / "pictures")
     column = next(one for one in page["columns"] if one["field"] == "toy")
     assert (column["title"], column["hint"], column["digits"]) == ("Toy", "the highest score, as a toy", 2)
     assert sorted(row["toy"] for row in page["experiments"]) == pytest.approx(sorted(highest))

@@ -106,7 +106,7 @@ def test_a_title_says_what_the_name_says(tmp_path):
     from viad.stages import summarize
 
     compose_params(["audit.exclude=duplicates", "model.small.args.num_neighbors=3"], tmp_path / "params.yaml")
-    title = summarize._title(yaml.safe_load((tmp_path / "params.yaml").read_text()))
+    title = summarize._make_title(yaml.safe_load((tmp_path / "params.yaml").read_text()))
     assert title.startswith(
         "patchcore-elpv-256-no_duplicates-model.small.args.num_neighbors_3-s3341: patchcore on elpv at 256 px, "
     )

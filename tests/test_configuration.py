@@ -83,7 +83,7 @@ def test_an_unknown_preset_is_an_error_before_any_stage_runs(tmp_path, kept):
 
 def test_the_presets_are_the_same_everywhere():
     resolvers = runpy.run_path(str(ROOT / "conf/hydra_plugins/resolvers.py"))
-    assert resolvers["PRESETS"] == build.PRESETS == plans.STUDY_PRESETS
+    assert resolvers["PRESETS"] == build.MODEL_PRESETS == plans.STUDY_PRESETS
 
 
 def test_a_preset_that_names_no_backbone_there_is_is_an_error(tmp_path):

@@ -10,7 +10,7 @@ from viad.artifacts.samples import read_samples, write_samples
 from viad.errors import ConfigError
 from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.seeds import generator
-from viad.stages.contaminate import _check_disjoint, _told_masks, main
+from viad.stages.contaminate import _check_disjoint, _choose_masks, main
 
 COUNTS = {"crack": 30, "scratch": 20, "stain": 8, "doubtful": 12}
 
@@ -31,7 +31,7 @@ def reserve(frame=None, seed=3341, val_share=0.2, doubtful_defects=("doubtful",)
 
 
 def noise(ratio, normals=100, source="reserve", **options):
-    return reserve(**options).contamination({"ratio": ratio, "source": source}, normals)
+    return reserve(**options).choose_contamination({"ratio": ratio, "source": source}, normals)
 
 
 def ids(frame):
@@ -56,18 +56,18 @@ def test_five_percent_lies_inside_ten():
 
 
 def test_fewer_labelled_are_the_first_of_more():
-    assert ids(reserve().labelled(3)) == ids(reserve().labelled(10))[:3]
+    assert ids(reserve().choose_labelled(3)) == ids(reserve().choose_labelled(10))[:3]
 
 
 @given(seed=st.integers(0, 1000), labelled=st.integers(0, 29))
 def test_uses_are_disjoint(seed, labelled):
     one = reserve(seed=seed)
     uses = [
-        one.contamination({"ratio": 0.1, "source": "reserve"}, 100),  # 11 of the 40 free ones
-        one.contamination({"ratio": 0.1, "source": "natural"}, 100),
-        one.labelled(labelled),
-        one.validation("same_defects"),
-        one.validation("other_defects"),
+        one.choose_contamination({"ratio": 0.1, "source": "reserve"}, 100),  # 11 of the 40 free ones
+        one.choose_contamination({"ratio": 0.1, "source": "natural"}, 100),
+        one.choose_labelled(labelled),
+        one.choose_validation("same_defects"),
+        one.choose_validation("other_defects"),
     ]
     given_out = [sample for use in uses for sample in ids(use)]
     assert len(given_out) == len(set(given_out)) == 11 + 11 + labelled + 10 + 8
@@ -75,10 +75,10 @@ def test_uses_are_disjoint(seed, labelled):
 
 def test_too_many_for_contamination_and_labels_together():
     one = reserve()
-    some, labelled = one.contamination({"ratio": 0.1, "source": "reserve"}, 100), one.labelled(30)
-    with pytest.raises(ConfigError, match="together want 41 anomalies, 1 more than the reserve has"):
+    some, labelled = one.choose_contamination({"ratio": 0.1, "source": "reserve"}, 100), one.choose_labelled(30)
+    with pytest.raises(ConfigError, match="together need 41 anomalies, 1 more than the reserve has"):
         _check_disjoint(some, labelled)
-    _check_disjoint(some, one.labelled(29))
+    _check_disjoint(some, one.choose_labelled(29))
 
 
 def test_natural_noise_is_of_the_doubtful_types_alone():
@@ -86,55 +86,60 @@ def test_natural_noise_is_of_the_doubtful_types_alone():
     assert len(found) == 11
     assert set(found["defect"]) == {"doubtful"}
     everything = reserve()
-    assert set(pd.concat([everything.free, everything.reserved])["defect"]) == {"crack", "scratch"}
+    assert set(pd.concat([everything.free, everything.same_defects])["defect"]) == {"crack", "scratch"}
 
 
 def test_other_defects_are_the_types_set_apart_alone():
-    found = reserve().validation("other_defects")
+    found = reserve().choose_validation("other_defects")
     assert sorted(ids(found)) == sorted(f"stain{i:02}" for i in range(8))
 
 
 def test_same_defects_are_the_reserved_share():
-    found = reserve().validation("same_defects")
+    found = reserve().choose_validation("same_defects")
     assert len(found) == 10  # 20 % of 50
     assert set(found["defect"]) <= {"crack", "scratch"}
 
 
 @pytest.mark.parametrize("name", ["none", "normal"])
 def test_no_anomalies_for_validation_that_wants_none(name):
-    assert reserve().validation(name).empty
+    assert reserve().choose_validation(name).empty
 
 
 def test_validation_is_reserved_whatever_is_asked():
     # So that labels and contamination are the same under every way to validate.
-    assert len(reserve().labelled("all")) == 40
-    assert len(reserve(val_share=0.0).labelled("all")) == 50
+    assert len(reserve().choose_labelled("all")) == 40
+    assert len(reserve(val_share=0.0).choose_labelled("all")) == 50
 
 
-def test_normal_rows_of_the_pool_are_never_given_out():
+def test_normal_rows_of_the_reserve_are_never_given_out():
     frame = rows()
     frame.loc[frame["sample"] == "crack00", "label"] = 0
     one = reserve(frame)
-    assert "crack00" not in ids(pd.concat([one.labelled("all"), one.validation("same_defects")]))
+    assert "crack00" not in ids(pd.concat([one.choose_labelled("all"), one.choose_validation("same_defects")]))
 
 
 def test_seed_moves_the_draws_and_order_of_rows_does_not():
     first = reserve()
     again = reserve(rows().sample(frac=1, random_state=5))
     other = reserve(seed=1)
-    for of in (lambda p: p.contamination({"ratio": 0.1, "source": "reserve"}, 100), lambda p: p.labelled(10)):
+    for of in (
+        lambda p: p.choose_contamination({"ratio": 0.1, "source": "reserve"}, 100),
+        lambda p: p.choose_labelled(10),
+    ):
         assert ids(of(again)) == ids(of(first))
         assert set(ids(of(other))) != set(ids(of(first)))
 
 
 def test_draws_mix_the_types():
-    assert set(noise(0.1)["defect"]) == set(reserve().labelled(10)["defect"]) == {"crack", "scratch"}
+    assert set(noise(0.1)["defect"]) == set(reserve().choose_labelled(10)["defect"]) == {"crack", "scratch"}
 
 
-def test_more_contamination_than_the_pool_has():
+def test_more_contamination_than_the_reserve_has():
     # 40 of 140 would be the most.
     with pytest.raises(
-        ConfigError, match=r"0\.3 of 100 normal images wants 43 anomalies, the source 'reserve' has 40 \(up to 0\.286\)"
+        ConfigError,
+        match=r"a share of 0\.3 beside 100 normal images needs 43 anomalies, but the source 'reserve' has 40 "
+        r"\(enough for a ratio of 0\.286\)",
     ):
         noise(0.3)
     with pytest.raises(ConfigError, match="the source 'natural' has 12"):
@@ -157,44 +162,46 @@ def test_unknown_source():
 @pytest.mark.parametrize("anomalies", [-1, 2.0, "some", True, None])
 def test_labelled_that_is_no_count(anomalies):
     with pytest.raises(ConfigError, match=r"supervision\.anomalies: .* is not a whole number from 0 on or 'all'"):
-        reserve().labelled(anomalies)
+        reserve().choose_labelled(anomalies)
 
 
 def test_labelled_of_one_type_leave_the_others_unseen():
-    found = reserve().labelled(7, ["scratch"])
+    found = reserve().choose_labelled(7, ["scratch"])
     assert found["defect"].tolist() == ["scratch"] * 7
-    assert ids(reserve().labelled("all", ["scratch"]))[:7] == ids(found)
+    assert ids(reserve().choose_labelled("all", ["scratch"]))[:7] == ids(found)
     with pytest.raises(ConfigError, match=r"supervision\.defects: \['stain'\] are not in the reserve, which has crack"):
-        reserve().labelled(1, ["stain"])  # set apart
+        reserve().choose_labelled(1, ["stain"])  # set apart
     with pytest.raises(ConfigError, match=r"supervision\.anomalies: 21, but the reserve has"):
-        reserve().labelled(21, ["scratch"])
+        reserve().choose_labelled(21, ["scratch"])
 
 
 def test_hidden_masks():
-    told = pd.DataFrame({"mask": ["a.png", "b.png"]})
-    assert _told_masks(told, {"masks": True}).tolist() == ["a.png", "b.png"]
-    assert told.assign(mask=_told_masks(told, {"masks": False}))["mask"].tolist() == ["", ""]
+    rows = pd.DataFrame({"mask": ["a.png", "b.png"]})
+    assert _choose_masks(rows, {"masks": True}).tolist() == ["a.png", "b.png"]
+    assert rows.assign(mask=_choose_masks(rows, {"masks": False}))["mask"].tolist() == ["", ""]
     with pytest.raises(ConfigError, match=r"supervision\.masks"):
-        _told_masks(told, {"masks": "some"})
+        _choose_masks(rows, {"masks": "some"})
 
 
-def test_more_labelled_than_the_pool_has():
-    with pytest.raises(ConfigError, match=r"supervision\.anomalies: 41, but the reserve has 40 beside those reserved"):
-        reserve().labelled(41)
+def test_more_labelled_than_the_reserve_has():
+    with pytest.raises(ConfigError, match=r"supervision\.anomalies: 41, but the reserve has 40 besides those reserved"):
+        reserve().choose_labelled(41)
 
 
 def test_validation_without_anomalies_of_the_kind():
     with pytest.raises(
         ConfigError, match=r"same_defects, but the reserve has no such anomalies\. Raise .*val_anomalies"
     ):
-        reserve(val_share=0.0).validation("same_defects")
-    with pytest.raises(ConfigError, match=r"other_defects, but the reserve has no such anomalies\. Name the types"):
-        reserve(reserve_defects=[]).validation("other_defects")
+        reserve(val_share=0.0).choose_validation("same_defects")
+    with pytest.raises(
+        ConfigError, match=r"other_defects, but the reserve has no such anomalies\. Name the defect types"
+    ):
+        reserve(reserve_defects=[]).choose_validation("other_defects")
 
 
 def test_type_named_as_natural_noise_and_set_apart_has_one_use():
     one = reserve(reserve_defects=["doubtful"])
-    assert not set(ids(one.natural)) & set(ids(one.apart))
+    assert not set(ids(one.natural)) & set(ids(one.other_defects))
 
 
 def test_contamination_comes_without_its_masks(tmp_path, monkeypatch):
@@ -213,8 +220,8 @@ def test_contamination_comes_without_its_masks(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.chdir(tmp_path)
     main("mono")
-    told = read_samples(tmp_path / "data/contaminated/toy/mono")
-    hidden = told[(told["label"] == 1) & (told["train_label"] == 0)]
+    trained = read_samples(tmp_path / "data/contaminated/toy/mono")
+    hidden = trained[(trained["label"] == 1) & (trained["train_label"] == 0)]
     assert len(hidden) == 5
     assert set(hidden["mask"]) == {""}
-    assert told[told["train_label"] == 1]["mask"].tolist() == ["m.png"] * 3
+    assert trained[trained["train_label"] == 1]["mask"].tolist() == ["m.png"] * 3

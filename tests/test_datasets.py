@@ -50,7 +50,7 @@ class Workspace:
         self.dataset |= values
 
     def pack(self):
-        return self.tree.pack(archives.ARCHIVES / self.dataset["archive"]["file"])
+        return self.tree.pack(archives.ARCHIVE_FOLDER / self.dataset["archive"]["file"])
 
     def run(self, protocol="official", **params):
         Path("params.yaml").write_text(
@@ -369,10 +369,10 @@ def test_without_an_archive_the_message_says_what_to_get_and_where_to_put_it(wor
 
 def test_archives_by_category_lie_in_a_folder_of_the_dataset(workspace):
     place = workspace("mvtec_ad")
-    place.tree.pack(archives.ARCHIVES / "mvtec_ad/bottle.tar.xz")
+    place.tree.pack(archives.ARCHIVE_FOLDER / "mvtec_ad/bottle.tar.xz")
     other = miniatures.Tree()
     expected = miniatures.mvtec_ad(other, "cable")
-    other.pack(archives.ARCHIVES / "mvtec_ad/cable.tar.xz")
+    other.pack(archives.ARCHIVE_FOLDER / "mvtec_ad/cable.tar.xz")
     place.change(categories=["bottle", "cable"], counts={"bottle": expected, "cable": expected})
     place.run()
     assert sorted(path.name for path in Path("data/raw/mvtec_ad").iterdir()) == ["bottle", "cable"]

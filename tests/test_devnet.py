@@ -32,7 +32,7 @@ SPEC = {
 
 def _built(**args):
     torch.manual_seed(0)
-    return build.build(build.ModelSpec(**SPEC, args=ARGS | args), "float32")
+    return build.build_model(build.ModelSpec(**SPEC, args=ARGS | args), "float32")
 
 
 def test_deviation_loss_by_loops():

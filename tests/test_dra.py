@@ -38,7 +38,7 @@ def module(monkeypatch):
 
 def _built(monkeypatch, **args):
     torch.manual_seed(0)
-    built = build.build(build.ModelSpec(**SPEC, args=ARGS | args), "float32")
+    built = build.build_model(build.ModelSpec(**SPEC, args=ARGS | args), "float32")
     trainer = SimpleNamespace(train_dataloader=loader(PIXELS, LABELS))
     monkeypatch.setattr(dra.DRA, "trainer", trainer)
     monkeypatch.setattr(built, "log", lambda *_, **__: None)

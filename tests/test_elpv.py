@@ -61,7 +61,7 @@ def test_pooled_has_the_split_of_the_open_set_literature(raw):
         table[split == "reserve"].assign(image=""), doubtful_defects=["doubtful_33", "doubtful_67"], reserve_defects=[],
         val_share=block["val_anomalies"], rng=np.random.default_rng(0),
     )  # fmt: skip
-    assert len(reserve.labelled(10)) == len(reserve.labelled("all")) == 10
+    assert len(reserve.choose_labelled(10)) == len(reserve.choose_labelled("all")) == 10
 
 
 def test_an_incomplete_package_is_an_error(monkeypatch, tmp_path):

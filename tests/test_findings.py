@@ -27,8 +27,8 @@ from viad.documentation.paper_claims.findings_page import FINDINGS_PAGE, write_f
 from viad.documentation.paper_claims.publication_year import find_publication_year
 from viad.experiments import committed_results
 from viad.experiments.experiment_tables import Experiments
-from viad.plots.critical_difference import critical_difference_diagram, draw_diagram
-from viad.report.cards import dataset_cards, model_cards
+from viad.plots.critical_difference import draw_diagram, format_diagram_svg
+from viad.report.cards import read_dataset_cards, read_model_cards
 from viad.studies.plans import list_states, list_studies, read_question, read_shown_tables
 
 ROOT = Path(__file__).parents[1]
@@ -224,10 +224,10 @@ def test_the_diagram_joins_ranks_within_the_critical_difference(places, differen
 
 def test_the_diagram_is_the_same_text_for_the_same_ranks_and_takes_the_colour_of_its_page():
     ranks = pd.DataFrame({"detector": ["a", "b", "c"], "rank": [1.0, 1.5, 3.0], "critical_difference": 0.9})
-    svg = critical_difference_diagram(ranks)
-    assert svg == critical_difference_diagram(ranks)
+    svg = format_diagram_svg(ranks)
+    assert svg == format_diagram_svg(ranks)
     assert set(re.findall(r"(?:fill|stroke): ?([^;\"]+)", svg)) == {"none", "currentColor"}
-    assert critical_difference_diagram(ranks.head(0)) is None
+    assert format_diagram_svg(ranks.head(0)) is None
 
 
 def test_every_study_says_what_is_shown_of_it_and_what_it_asks(monkeypatch):
@@ -239,7 +239,7 @@ def test_every_study_says_what_is_shown_of_it_and_what_it_asks(monkeypatch):
 
 def test_every_dataset_and_model_has_a_card(monkeypatch):
     monkeypatch.chdir(ROOT)
-    for group, cards in (("dataset", dataset_cards()), ("model", model_cards())):
+    for group, cards in (("dataset", read_dataset_cards()), ("model", read_model_cards())):
         assert {card["name"] for card in cards} == {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
         assert all(card["words"] and len(card["facts"]) >= 2 for card in cards)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from viad.metrics.image import image_aupr, image_auroc, image_auroc_by_defect, image_f1max, pb, pg
-from viad.metrics.measurement import measure
+from viad.metrics.measurement import measure_level
 
 # Strictly increasing on -50..50, and distinct in float32 there: ties stay ties, and nothing else becomes one.
 INCREASING = {
@@ -94,12 +94,12 @@ def test_scores_at_the_threshold_are_not_presorted():
 
 def test_separable_raw_scores_outside_0_1_are_perfect():
     scores, labels = np.arange(20, 32, dtype=np.float32), np.repeat([0, 1], 6)
-    assert set(measure("image", scores, labels).values()) == {1.0}
+    assert set(measure_level("image", scores, labels).values()) == {1.0}
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_is_undefined(label):
-    assert measure("image", np.array([0.1, 0.2, 0.3]), np.full(3, label)) == {}
+    assert measure_level("image", np.array([0.1, 0.2, 0.3]), np.full(3, label)) == {}
 
 
 @given(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from viad.artifacts.images import resize_image
-from viad.datasets.synthetic.specimen import GOOD, Order, picture
+from viad.datasets.synthetic.specimen import GOOD, Order, render_picture
 from viad.metrics.image import image_auroc
 from viad.training import build
 
@@ -29,16 +29,16 @@ COUNTS = {("train", GOOD): 30, ("test", GOOD): 15, ("test", "small"): 12}
 def images():
     """Rendered textures (512, 512, 3) uint8, by split and defect."""
     return {
-        (split, kind): [picture(Order(3341, 512, "texture", split, kind, index))[0] for index in range(count)]
+        (split, kind): [render_picture(Order(3341, 512, "texture", split, kind, index))[0] for index in range(count)]
         for (split, kind), count in COUNTS.items()
     }
 
 
 def _auroc(images, size):
-    build.device_for("cpu")
+    build.choose_device("cpu")
     torch.manual_seed(0)
-    spec = build.model_spec(MODEL, BACKBONE, image_size=size, color="rgb", preset="small")
-    model = build.build(spec, "float32")
+    spec = build.make_model_spec(MODEL, BACKBONE, image_size=size, color="rgb", preset="small")
+    model = build.build_model(spec, "float32")
 
     def tensors(*group):
         pixels = [resize_image(image, size, "rgb", "squash") for image in images[group]]

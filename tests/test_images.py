@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from viad.artifacts.images import COLORS, read_image, read_mask, resize_image, resize_mask, write_image
+from viad.artifacts.images import COLOR_OPTIONS, read_image, read_mask, resize_image, resize_mask, write_image
 from viad.errors import DataError
 
 SMOOTH = np.add.outer(np.arange(40), np.arange(60))[:, :, None] * np.array([1, 2, 1]) + np.array([0, 10, 90])
@@ -104,7 +104,7 @@ def test_written_mask_is_0_and_255_and_comes_back(tmp_path):
 
 @pytest.mark.parametrize("aspect", ["squash", "pad"])
 @pytest.mark.parametrize("stored", [(40, 60), (40, 60, 3), (60, 40, 3), (7, 200, 3)])
-@pytest.mark.parametrize("color", COLORS)
+@pytest.mark.parametrize("color", COLOR_OPTIONS)
 def test_colours_and_shapes(stored, color, aspect):
     small = resize_image(noise(*stored), 32, color, aspect)
     assert small.shape == ((32, 32) if color == "gray1" else (32, 32, 3))

@@ -199,10 +199,10 @@ def _train(dataset, category):
         yaml.safe_load((ROOT / f"conf/{part}.yaml").read_text()) for part in ("model/padim", "backbone/random")
     )
     model["small"]["args"]["n_features"] = 10
-    spec = build.model_spec(model, backbone, image_size=64, color="rgb", preset="small")
-    detector = build.build(spec, "float32")
+    spec = build.make_model_spec(model, backbone, image_size=64, color="rgb", preset="small")
+    detector = build.build_model(spec, "float32")
     folder = Path("log")
-    fit.fit(
+    fit.fit_model(
         detector, spec, samples[samples["split"].isin(["train", "val"])], validation="none", patience=1, seed=0,
         device=torch.device("cpu"), log_folder=folder, checkpoints=Path("checkpoints"),
     )  # fmt: skip
@@ -320,7 +320,7 @@ def test_what_cannot_be_used_is_said_and_leaves_nothing(workspace, make, message
     [
         ("image,label\n", "the table is empty"),
         ("image,kind\na.png,x\n", "no column 'label'"),
-        ("image,label,split\na.png,good,elsewhere\n", "line 2: the split 'elsewhere' is not known"),
+        ("image,label,split\na.png,good,elsewhere\n", "line 2: the split 'elsewhere' is unknown"),
         ("image,label\na.png,\n", "line 2: image or label is empty"),
         ("image,label\ngone.png,good\n", r"gone\.png does not exist"),
     ],

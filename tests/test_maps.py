@@ -5,7 +5,7 @@ import pytest
 import torch
 from anomalib.models.components import GaussianBlur2d
 
-from viad.artifacts.anomaly_maps import Recipe, StoredMaps, render, write_recipe
+from viad.artifacts.anomaly_maps import Recipe, StoredMaps, resize_maps, write_recipe
 from viad.errors import DataError
 
 
@@ -26,7 +26,7 @@ def test_equals_anomalibs_smoothing(height, width, sigma):
         torch.from_numpy(maps)[:, None], size=(height, width), mode="bilinear", align_corners=False
     )
     expected = GaussianBlur2d(sigma=sigma)(full)[:, 0].numpy()
-    found = render(maps, Recipe(height, width, sigma=sigma))
+    found = resize_maps(maps, Recipe(height, width, sigma=sigma))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -34,16 +34,16 @@ def test_equals_anomalibs_smoothing(height, width, sigma):
 def test_no_sigma_is_plain_interpolation():
     maps = np.array([[[0.0, 1.0]]], dtype=np.float32)
     # Pixel centres, corners not aligned.
-    np.testing.assert_allclose(render(maps, Recipe(1, 4))[0, 0], [0, 0.25, 0.75, 1])
-    np.testing.assert_array_equal(render(maps, Recipe(2, 4, "nearest"))[0], [[0, 0, 1, 1]] * 2)
+    np.testing.assert_allclose(resize_maps(maps, Recipe(1, 4))[0, 0], [0, 0.25, 0.75, 1])
+    np.testing.assert_array_equal(resize_maps(maps, Recipe(2, 4, "nearest"))[0], [[0, 0, 1, 1]] * 2)
 
 
 def test_smoothing_keeps_a_constant_and_spreads_a_point():
     flat = np.full((1, 16, 16), 7.0, dtype=np.float32)
-    np.testing.assert_allclose(render(flat, Recipe(16, 16, sigma=2.0)), flat, rtol=1e-5)
+    np.testing.assert_allclose(resize_maps(flat, Recipe(16, 16, sigma=2.0)), flat, rtol=1e-5)
     point = np.zeros((1, 33, 33), dtype=np.float32)
     point[0, 16, 16] = 1.0
-    spread = render(point, Recipe(33, 33, sigma=2.0))[0]
+    spread = resize_maps(point, Recipe(33, 33, sigma=2.0))[0]
     assert spread.sum() == pytest.approx(1, abs=1e-4)
     assert spread[16, 18] / spread[16, 16] == pytest.approx(np.exp(-0.5), abs=1e-3)
 
@@ -53,13 +53,13 @@ def test_stored_maps_come_back(tmp_path):
     store(tmp_path, maps, recipe)
     stored = StoredMaps(tmp_path, 5)
     assert stored.recipe == recipe
-    np.testing.assert_array_equal(stored.full(np.array([4, 0])), render(maps[[4, 0]], recipe))
+    np.testing.assert_array_equal(stored.read_full(np.array([4, 0])), resize_maps(maps[[4, 0]], recipe))
 
 
 def test_half_precision_on_disk_is_rendered_in_single(tmp_path):
     maps = some_maps().astype(np.float16)
     store(tmp_path, maps, Recipe(14, 14))
-    full = StoredMaps(tmp_path, 3).full(np.arange(3))
+    full = StoredMaps(tmp_path, 3).read_full(np.arange(3))
     assert full.dtype == np.float32
     np.testing.assert_array_equal(full, maps.astype(np.float32))
 

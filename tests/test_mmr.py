@@ -10,7 +10,7 @@ import torch
 from anomalib.data.dataclasses import ImageBatch
 from anomalib.models.components import TimmFeatureExtractor
 
-from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, resize_maps
 from viad.backbones import weights
 from viad.errors import ConfigError, WeightsError
 from viad.models import mmr
@@ -29,7 +29,7 @@ SPEC = {
 
 def _built(spec=None, **args):
     torch.manual_seed(0)
-    return build.build(build.ModelSpec(**SPEC | (spec or {}), args=ARGS | args), "float32")
+    return build.build_model(build.ModelSpec(**SPEC | (spec or {}), args=ARGS | args), "float32")
 
 
 class Tag(torch.nn.Module):
@@ -127,7 +127,7 @@ def test_distances_and_scores_by_loops():
                 assert float(distances[k][image, 0, y, x]) == pytest.approx(1 - cosine, abs=1e-5)
     means = [sum(d.flatten().tolist()) / d.numel() for d in distances]
     assert float(mmr.total_distance(distances)) == pytest.approx(sum(means), rel=1e-5)
-    full = render(result.anomaly_map[:, 0].numpy(), Recipe(64, 64, "bilinear", 4.0))
+    full = resize_maps(result.anomaly_map[:, 0].numpy(), Recipe(64, 64, "bilinear", 4.0))
     np.testing.assert_allclose(result.pred_score, full.max(axis=(1, 2)))
     upsampled = torch.nn.functional.interpolate(distances[1], size=(16, 16), mode="bilinear")
     torch.testing.assert_close(result.anomaly_map, distances[0] + upsampled)

@@ -63,12 +63,12 @@ def _spec(path, color="rgb", **changes):
     # A small preset that names a backbone of its own names a transformer.
     backbone = TRANSFORMER if "backbone" in small else BACKBONE
     size = 64 - 64 % backbone.get("multiple_of", 1)
-    return build.model_spec(model, backbone, image_size=size, color=color, preset="small")
+    return build.make_model_spec(model, backbone, image_size=size, color=color, preset="small")
 
 
 def _build(spec):
     seed_everything(0, verbose=False)
-    model = build.build(spec, "float32")
+    model = build.build_model(spec, "float32")
     if getattr(model, "balance", None) is not None:  # epochs of two steps, not of twenty
         model.balance = replace(model.balance, steps=2)
     return model
@@ -76,7 +76,7 @@ def _build(spec):
 
 def _fit(spec, samples, tmp_path, validation="none"):
     model = _build(spec)
-    outcome = fit.fit(
+    outcome = fit.fit_model(
         model, spec, samples, validation=validation, patience=1, seed=0, device=CPU, log_folder=tmp_path / "log",
         checkpoints=tmp_path / "checkpoints",
     )  # fmt: skip
@@ -93,7 +93,7 @@ class Fitted:
 
     spec: build.ModelSpec
     model: torch.nn.Module
-    outcome: fit.Outcome
+    outcome: fit.TrainingOutcome
     state: dict[str, torch.Tensor]  # a copy, taken before anything was scored
     folder: Path  # where the model is saved
 
@@ -147,7 +147,7 @@ def test_training_that_was_broken_off_ends_in_the_same_model(fitted, samples, tm
     model.on_train_batch_end = kill
     options = {"validation": "none", "patience": 1, "seed": 0, "device": CPU, "log_folder": tmp_path / "log"}
     with pytest.raises(Killed):
-        fit.fit(model, spec, samples, checkpoints=tmp_path / "checkpoints", **options)
+        fit.fit_model(model, spec, samples, checkpoints=tmp_path / "checkpoints", **options)
     resumed, _ = _fit(spec, samples, tmp_path)
     assert not list((tmp_path / "checkpoints").glob("*"))
     state = resumed.state_dict()
@@ -175,7 +175,7 @@ def test_a_saved_model_that_lacks_a_part_is_not_loaded(tmp_path):
     from safetensors.torch import load_file, save_file
 
     spec = _spec(ROOT / "conf/model/simplenet.yaml")
-    build.save_model(build.build(spec, "float32"), spec, tmp_path / "model")
+    build.save_model(build.build_model(spec, "float32"), spec, tmp_path / "model")
     file = tmp_path / "model/model.safetensors"
     save_file({k: v for k, v in load_file(file).items() if k != "model.adaptor.bias"}, file)
     with pytest.raises(RuntimeError, match=r"model\.adaptor\.bias"):

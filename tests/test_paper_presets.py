@@ -19,8 +19,8 @@ from viad.config.composition import compose_params
 from viad.errors import ConfigError
 from viad.inference.scoring import score_batch
 from viad.models import efficient_ad
-from viad.training.build import build, model_spec, training_notes
-from viad.training.fit import fit
+from viad.training.build import build_model, list_training_notes, make_model_spec
+from viad.training.fit import fit_model
 
 ROOT = Path(__file__).parents[1]
 MODELS = sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml") if path.stem != "external")
@@ -111,11 +111,11 @@ def test_a_paper_preset_is_built_and_takes_a_step(name, params, tmp_path):
         args["anomalous"] = 1
     if args.get("balance"):
         args["balance"] = {"anomalous": 1, "steps": 1}
-    spec = model_spec(model, chosen["backbone"], image_size=size, color="rgb", preset="paper")
+    spec = make_model_spec(model, chosen["backbone"], image_size=size, color="rgb", preset="paper")
     assert spec.preset == "paper"
-    built = build(spec, "float32")
+    built = build_model(spec, "float32")
     steps = 1 if spec.epochs != 1 else None  # what makes one pass over the images makes it
-    fit(
+    fit_model(
         built, replace(spec, steps=steps), _rows(tmp_path, size), validation="none", patience=1, seed=0, device=CPU,
         log_folder=tmp_path / "log", checkpoints=tmp_path / "checkpoints",
     )  # fmt: skip
@@ -126,22 +126,22 @@ def test_a_paper_preset_is_built_and_takes_a_step(name, params, tmp_path):
 
 def test_another_backbone_than_the_papers_is_noted(params):
     own = params["msflow"]
-    assert training_notes(own, on_gpu=False) == []
+    assert list_training_notes(own, on_gpu=False) == []
     other = own | {"backbone": own["backbone"] | {"name": "efficientnet_lite0"}, "image_size": 256}
-    (note,) = training_notes(other, on_gpu=False)
+    (note,) = list_training_notes(other, on_gpu=False)
     assert "belongs to backbone=wide_resnet50_2 and image_size=512" in note
     assert "this run has backbone=efficientnet_lite0 and image_size=256" in note
 
 
 def test_a_gpu_changes_no_setting_and_the_log_says_how_to_use_it(params):
     small = params["msflow"] | {"preset": "small"}
-    assert training_notes(small, on_gpu=True) == [
+    assert list_training_notes(small, on_gpu=True) == [
         "note: this machine has a GPU. -S preset=paper trains with the authors' settings."
     ]
-    assert training_notes(small, on_gpu=False) == []
+    assert list_training_notes(small, on_gpu=False) == []
 
 
 def test_an_unknown_preset_is_refused(params):
     chosen = params["msflow"]
     with pytest.raises(ConfigError, match=r"preset: 'auto' is not known\. Choose one of small, paper\."):
-        model_spec(chosen["model"], chosen["backbone"], image_size=64, color="rgb", preset="auto")
+        make_model_spec(chosen["model"], chosen["backbone"], image_size=64, color="rgb", preset="auto")

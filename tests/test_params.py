@@ -28,7 +28,7 @@ def test_reads_just_the_keys_asked_for():
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("key", ["sed", "model.nme", "model.name.first", "shift.name", "seed.x"])
 def test_unknown_key(key):
-    with pytest.raises(ConfigError, match=rf"params\.yaml: no key '{key}'\. `make compose`"):
+    with pytest.raises(ConfigError, match=rf"params\.yaml: no key '{key}'\. Run `make compose`"):
         read_params("seed", key)
 
 

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from tiny_runs import run_tiny_experiment, tiny_settings, tiny_settings_in_name
-from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, resize_maps
 from viad.experiments.experiment_tables import load_dvc_experiments
 from viad.experiments.remeasurement import remeasure_experiments
 from viad.metrics import catalogue
@@ -220,7 +220,7 @@ def test_predictions_made_elsewhere_are_measured_like_a_models_own(fresh, tmp_pa
     (theirs / "maps").mkdir(parents=True)
     rows.sample(frac=1, random_state=0).to_csv(theirs / "scores.csv", index=False)
     recipe = Recipe(**_json(fresh, "predictions/synthetic/texture/recipe.json"))
-    for sample, one in zip(rows["sample"], render(np.load(ours / "maps.npy"), recipe), strict=True):
+    for sample, one in zip(rows["sample"], resize_maps(np.load(ours / "maps.npy"), recipe), strict=True):
         file = theirs / f"maps/{sample}.npy"  # a sample of this dataset is a path
         file.parent.mkdir(parents=True, exist_ok=True)
         np.save(file, one)

@@ -13,8 +13,8 @@ from scipy.ndimage import label
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 from torchmetrics.classification import BinaryAUROC, BinaryAveragePrecision
 
-from viad.metrics.measurement import measure_pixels
-from viad.metrics.pixel_counts import BINS, COARSE, lay_bins
+from viad.metrics.measurement import measure_pixel_level
+from viad.metrics.pixel_counts import COARSE_BINS, SUB_BINS, lay_bins
 
 NAMES = ["pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30", "aupro_5", "aupimo"]
 # The 131,072 normal pixels of two 256 x 256 images resolve AUPIMO's lower bound of 1e-5.
@@ -23,7 +23,7 @@ SIDE = 256
 
 def measure(maps, masks, pieces=1):
     parts = list(zip(np.array_split(maps.astype(np.float32), pieces), np.array_split(masks, pieces), strict=True))
-    return dict.fromkeys(NAMES) | measure_pixels(lambda: iter(parts))
+    return dict.fromkeys(NAMES) | measure_pixel_level(lambda: iter(parts))
 
 
 def some_masks(side=SIDE):
@@ -284,7 +284,7 @@ def test_bins_do_not_grow_with_the_number_of_maps(name):
     masks = some_masks(side=210)
     maps = DISTRIBUTIONS[name](masks).astype(np.float32)
     few, many = lay_bins([(maps, masks)]), lay_bins([(maps, masks)] * 20)
-    assert few.size == many.size <= 2 * BINS + COARSE
+    assert few.size == many.size <= 2 * SUB_BINS + COARSE_BINS
 
 
 def test_codes_keep_the_order_of_scores():

@@ -12,8 +12,8 @@ import many_experiments
 from composed import default_params, default_params_text
 from viad.comparison.caveats import CAVEATS
 from viad.experiments import committed_results
-from viad.report.contents import contents, planned
-from viad.report.page import KEYS, write_page
+from viad.report.contents import collect_contents, list_planned_experiments
+from viad.report.page import PAGE_KEYS, write_page
 from viad.studies.plans import plan_experiments, read_study
 
 ROOT = Path(__file__).parents[1]
@@ -36,12 +36,12 @@ def made(tmp_path_factory):
     many_experiments.write(root, COUNT, default_params())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        return contents(committed_results.load_all_results(), [], root / "pictures"), root
+        return collect_contents(committed_results.load_all_results(), [], root / "pictures"), root
 
 
 def test_the_page_gets_all_that_it_shows_as_plain_values(made):
     page, root = made
-    assert set(page) == set(KEYS)
+    assert set(page) == set(PAGE_KEYS)
     json.dumps(page["experiments"], allow_nan=False)
     write_page(page, root / "report")
     assert (root / "report/index.html").is_file()
@@ -83,14 +83,16 @@ def test_the_papers_edition_is_shown_once_one_of_it_was_run_or_tried(monkeypatch
     )
     columns = ["experiment", "preset", "dataset.name"]
     runs = pd.DataFrame([["dfm-visa", "paper", "visa"], ["padim-elpv", "paper", "elpv"]], columns=columns)
-    assert planned("color", runs) == small  # of another study
-    assert planned("color", pd.concat([runs, runs.head(1).assign(experiment=paper[3])])) == small + paper
+    assert list_planned_experiments("color", runs) == small  # of another study
+    assert (
+        list_planned_experiments("color", pd.concat([runs, runs.head(1).assign(experiment=paper[3])])) == small + paper
+    )
     status = tmp_path / "studies/color/status.csv"
     status.parent.mkdir(parents=True)
     status.write_text("experiment,result,seconds,reason,log\nno-longer-planned,done,1,,\n")
-    assert planned("color", runs) == small
+    assert list_planned_experiments("color", runs) == small
     status.write_text(f"{status.read_text()}{paper[0]},failed,1,why,log\n")
-    assert planned("color", runs) == small + paper
+    assert list_planned_experiments("color", runs) == small + paper
 
 
 def test_a_study_has_its_question_states_tables_and_curves(made):

@@ -16,8 +16,8 @@ from PIL import Image
 from viad.artifacts.anomaly_maps import Recipe, StoredMaps, write_recipe
 from viad.errors import DataError
 from viad.report.contents import describe_metrics
-from viad.report.gallery import choose, file_stem, gallery, overlaid
-from viad.report.page import KEYS, plain, write_page
+from viad.report.gallery import choose_rows, make_file_stem, overlay_map, write_gallery
+from viad.report.page import PAGE_KEYS, convert_to_json, write_page
 from waiting import wait_until
 
 in_browser = pytest.mark.browser
@@ -117,7 +117,7 @@ def contents(rows=None, galleries=()):
             "p": 0.03,
             "critical_difference": 2.1,
             "models": [{"model": "padim", "rank": 1.4}, {"model": "msflow", "rank": 2.5}],
-            "words": "The two are not told apart.",
+            "words": "The two do not differ significantly.",
             "figure": '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="60" onload="window.ran = 1">'
             '<path d="M10 30H290" stroke="black"/></svg>',
         },
@@ -214,7 +214,7 @@ def contents(rows=None, galleries=()):
 def nothing():
     """The contents of a report before the first experiment."""
     return {
-        **{key: [] for key in KEYS},
+        **{key: [] for key in PAGE_KEYS},
         "made": {"commit": "abc1234", "date": "2026-11-26", "experiments": 0},
         "caveats": {},
         "models": {"metric": "AUROC", "head": [], "rows": []},
@@ -262,7 +262,7 @@ def middle(path):
 def make_gallery(folder, experiment, category, threshold, count=90, most=24):
     rng = np.random.default_rng(count)
     maps = stored_maps(folder / f"{experiment}-{category}", count, rng)
-    return gallery(
+    return write_gallery(
         scored(count, rng),
         maps,
         threshold,
@@ -942,7 +942,7 @@ def test_the_folder_is_whole(report):
     assert "<" not in text
     assert "NaN" not in text
     read = json.loads(text.removeprefix("window.VIAD = ").removesuffix(";\n"))
-    assert read == json.loads(json.dumps(plain(made)))
+    assert read == json.loads(json.dumps(convert_to_json(made)))
     assert read["answers"][1]["words"] == HOSTILE
     linked = [
         part.split('"')[1] for part in (out / "index.html").read_text().replace("href=", "src=").split("src=")[1:]
@@ -953,7 +953,7 @@ def test_the_folder_is_whole(report):
 
 
 def test_numbers_that_are_none_become_null():
-    assert plain({"a": math.nan, "b": np.float32(0.5), "c": (math.inf, np.int64(3))}) == {
+    assert convert_to_json({"a": math.nan, "b": np.float32(0.5), "c": (math.inf, np.int64(3))}) == {
         "a": None,
         "b": 0.5,
         "c": [None, 3],
@@ -998,7 +998,7 @@ def test_a_gallery_has_all_scores_and_some_pictures(tmp_path):
 
 def test_the_worst_the_nearest_and_typical_ones_are_chosen():
     scores = scored(90, np.random.default_rng(1))
-    chosen = choose(scores, 3.6, 16)
+    chosen = choose_rows(scores, 3.6, 16)
     order = scores.sort_values(["score", "sample"])
     assert set(order[order["label"] == 1]["sample"][:4]) <= set(chosen["sample"])
     assert set(order[order["label"] == 0]["sample"][-4:]) <= set(chosen["sample"])
@@ -1007,26 +1007,26 @@ def test_the_worst_the_nearest_and_typical_ones_are_chosen():
     anomalous = order[order["label"] == 1]["sample"].to_numpy()
     assert anomalous[len(anomalous) // 2] in set(chosen["sample"])
     assert len(chosen) == len(set(chosen["sample"])) == 16
-    assert len(choose(scores, None, 24)) == 24
-    assert len(choose(scores[:5], 3.6, 24)) == 5
-    assert len(choose(scores[:0], 3.6, 24)) == 0
+    assert len(choose_rows(scores, None, 24)) == 24
+    assert len(choose_rows(scores[:5], 3.6, 24)) == 5
+    assert len(choose_rows(scores[:0], 3.6, 24)) == 0
 
 
 def test_a_mask_is_outlined_and_a_low_map_leaves_the_image_visible():
     picture = np.full((96, 192, 3), 100, np.uint8)
     full = np.zeros((SIDE, SIDE * 2), np.float32)
     full[:, -8:] = 1
-    over = overlaid(picture, full, (0.0, 1.0), middle("masks/one.png")).astype(int)
+    over = overlay_map(picture, full, (0.0, 1.0), middle("masks/one.png")).astype(int)
     assert (over[5, 5] == 100).all()
     assert over[5, -2].tolist() != [100, 100, 100]
     cyan = np.argwhere((over == [0, 229, 255]).all(axis=2))
     assert cyan.min(axis=0).tolist() == [32, 80]
     assert cyan.max(axis=0).tolist() == [55, 111]
-    assert not (overlaid(picture, full, (0.0, 1.0), None).astype(int) == [0, 229, 255]).all(axis=2).any()
+    assert not (overlay_map(picture, full, (0.0, 1.0), None).astype(int) == [0, 229, 255]).all(axis=2).any()
 
 
 def test_names_of_files_are_safe_and_different():
     names = ["a/b", "a_b", "a b", "ä", "a%2Fb", "../x", "<b>"]
-    stems = [file_stem(name) for name in names]
+    stems = [make_file_stem(name) for name in names]
     assert len(set(stems)) == len(names)
     assert all(set(stem) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") for stem in stems)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from composed import default_params
 from viad.artifacts.images import write_image
-from viad.training.checkpoints import Checkpoints, fingerprint
+from viad.training.checkpoints import Checkpoints, compute_training_digest
 
 ROOT = Path(__file__).parents[1]
 SIZE, EPOCHS, TRIALS = 64, 6, 10
@@ -210,11 +210,11 @@ def _steps(tsv):
 def test_another_experiment_does_not_find_the_checkpoint(tmp_path):
     image = tmp_path / "a.png"
     image.write_bytes(b"a")
-    first = fingerprint({"seed": 1, "model": {"name": "x"}}, [image])
-    assert fingerprint({"model": {"name": "x"}, "seed": 1}, [image]) == first
-    assert fingerprint({"seed": 2, "model": {"name": "x"}}, [image]) != first
+    first = compute_training_digest({"seed": 1, "model": {"name": "x"}}, [image])
+    assert compute_training_digest({"model": {"name": "x"}, "seed": 1}, [image]) == first
+    assert compute_training_digest({"seed": 2, "model": {"name": "x"}}, [image]) != first
     image.write_bytes(b"b")
-    assert fingerprint({"seed": 1, "model": {"name": "x"}}, [image]) != first
+    assert compute_training_digest({"seed": 1, "model": {"name": "x"}}, [image]) != first
 
 
 def test_the_time_before_a_kill_counts(tmp_path):

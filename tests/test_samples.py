@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from viad.artifacts.samples import COLUMNS, SPLITS, read_samples, write_samples
+from viad.artifacts.samples import SAMPLE_COLUMNS, SAMPLE_SPLITS, read_samples, write_samples
 from viad.errors import DataError
 
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs", "Cc"]), max_size=8)
@@ -28,12 +28,12 @@ def table(*samples, **columns):
 
 
 def test_comes_back_with_its_types(tmp_path):
-    samples = table("a", "b", "c", "d", label=[0, 1, 0, 1], split=list(SPLITS))
+    samples = table("a", "b", "c", "d", label=[0, 1, 0, 1], split=list(SAMPLE_SPLITS))
     write_samples(samples, tmp_path)
     found = read_samples(tmp_path)
-    assert list(found.columns) == COLUMNS
+    assert list(found.columns) == SAMPLE_COLUMNS
     assert (found["label"].dtype, found["train_label"].dtype) == ("int64", "int64")
-    pd.testing.assert_frame_equal(found, samples[COLUMNS], check_dtype=False)
+    pd.testing.assert_frame_equal(found, samples[SAMPLE_COLUMNS], check_dtype=False)
 
 
 def test_text_stays_text(tmp_path):
@@ -66,7 +66,9 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     )
     assert (tmp_path / "first" / "samples.csv").read_bytes() == expected
     # Neither the index, further columns nor a round trip leave a trace.
-    again = read_samples(tmp_path / "first").set_index(pd.Index([7, 3])).assign(score=0.5)[["score", *COLUMNS[::-1]]]
+    again = (
+        read_samples(tmp_path / "first").set_index(pd.Index([7, 3])).assign(score=0.5)[["score", *SAMPLE_COLUMNS[::-1]]]
+    )
     write_samples(again, tmp_path / "second")
     assert (tmp_path / "second" / "samples.csv").read_bytes() == expected
 
@@ -101,7 +103,7 @@ def test_missing_table(tmp_path):
         read_samples(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "sample,image\na,b\n", ",".join(COLUMNS) + "\na,b,,bad,0,,train,,\n"])
+@pytest.mark.parametrize("content", ["", "sample,image\na,b\n", ",".join(SAMPLE_COLUMNS) + "\na,b,,bad,0,,train,,\n"])
 def test_no_table_of_samples(tmp_path, content):
     (tmp_path / "samples.csv").write_text(content)
     with pytest.raises(DataError, match="not a table of samples"):

@@ -11,8 +11,8 @@ import yaml
 from lightning import seed_everything
 
 from viad.artifacts.images import resize_image, write_image
-from viad.artifacts.samples import COLUMNS
-from viad.datasets.synthetic.specimen import Order, picture
+from viad.artifacts.samples import SAMPLE_COLUMNS
+from viad.datasets.synthetic.specimen import Order, render_picture
 from viad.inference.scoring import score_batch
 from viad.metrics.image import image_auroc
 from viad.training import build, fit
@@ -35,14 +35,14 @@ def samples(tmp_path_factory):
     folder, rows = tmp_path_factory.mktemp("texture"), []
     for (split, kind), count in COUNTS.items():
         for index in range(count):
-            drawn, _ = picture(Order(3341, 2 * SIZE, "texture", split, kind, index))
+            drawn, _ = render_picture(Order(3341, 2 * SIZE, "texture", split, kind, index))
             path = folder / f"{split}-{kind}-{index}.png"
             write_image(resize_image(drawn, SIZE, "rgb", "squash"), path)
             label = int(kind != "good")
             part = "train" if split == "reserve" else split
             rows.append([path.stem, str(path), "", label, label, kind if label else "", part, "", ""])
     columns = ["sample", "image", "mask", "label", "train_label", "defect", "split", "group", "domain"]
-    return pd.DataFrame(rows, columns=columns)[COLUMNS]
+    return pd.DataFrame(rows, columns=columns)[SAMPLE_COLUMNS]
 
 
 @pytest.mark.parametrize("name", ONE_CLASS + UNSUPERVISED + SUPERVISED)
@@ -51,12 +51,12 @@ def test_large_defects_of_the_texture_are_told_from_normal_images(name, samples,
         yaml.safe_load((ROOT / f"conf/{part}.yaml").read_text())
         for part in (f"model/{name}", "backbone/efficientnet_lite0")
     )
-    spec = build.model_spec(model, backbone, image_size=SIZE, color="rgb", preset="small")
+    spec = build.make_model_spec(model, backbone, image_size=SIZE, color="rgb", preset="small")
     spec = replace(spec, epochs=LONGER.get(name, spec.epochs))
-    build.device_for("cpu")
+    build.choose_device("cpu")
     seed_everything(0, verbose=False)
-    detector = build.build(spec, "float32")
-    fit.fit(
+    detector = build.build_model(spec, "float32")
+    fit.fit_model(
         detector, spec, samples[samples["split"] == "train"], validation="none", patience=1, seed=0, device=CPU,
         log_folder=tmp_path / "log", checkpoints=tmp_path / "checkpoints",
     )  # fmt: skip

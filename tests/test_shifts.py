@@ -10,7 +10,7 @@ import pytest
 from viad.documentation.shift_table import format_severities
 from viad.errors import ConfigError
 from viad.protocol.shift_registry import SHIFTS, Shift, shift
-from viad.protocol.shifts import shift_for
+from viad.protocol.shifts import find_shift
 
 SIDE = 96
 EVERY = pytest.mark.parametrize("name", SHIFTS)
@@ -35,7 +35,7 @@ def square(top=24, left=50, size=28):
 
 
 def sampled(name, severity, seed=0):
-    return shift_for(name, severity).sample(np.random.default_rng(seed))
+    return find_shift(name, severity).sample(np.random.default_rng(seed))
 
 
 def change(name, severity, pixels):
@@ -137,7 +137,7 @@ def test_rotation_turns_as_far_as_it_says():
 @pytest.mark.parametrize("name", sorted(set(SHIFTS) - set(GEOMETRIC)))
 def test_other_shifts_leave_masks(name):
     mask = square()
-    assert not shift_for(name, 5).kind.moves_masks
+    assert not find_shift(name, 5).kind.moves_masks
     np.testing.assert_array_equal(sampled(name, 5).mask(mask), square())
 
 
@@ -210,7 +210,7 @@ def test_shifted_test_sets_stay_as_they_are(name):
     digest = hashlib.sha256()
     for severity, grey, seed in itertools.product(LEVELS, (False, True), range(3)):
         rng = np.random.default_rng(seed)
-        transform = shift_for(name, severity).sample(rng)
+        transform = find_shift(name, severity).sample(rng)
         digest.update(transform.image(picture(grey=grey)).tobytes())
         digest.update(transform.mask(square()).tobytes())
         digest.update(rng.bytes(8))
@@ -230,28 +230,28 @@ def test_a_new_shift_is_one_decorated_function():
 
 
 def test_none_is_no_shift():
-    assert shift_for("none", 0) is None
+    assert find_shift("none", 0) is None
 
 
 def test_unknown_kind():
     with pytest.raises(ConfigError, match=r"shift: 'fog' is not known.*none, brightness"):
-        shift_for("fog", 3)
+        find_shift("fog", 3)
 
 
 @pytest.mark.parametrize("severity", [0, 6, -1, 2.5, "3", None, True])
 def test_severity_that_is_none(severity):
     with pytest.raises(ConfigError, match=r"shift\.severity: .* is not a whole number from 1 to 5"):
-        shift_for("noise", severity)
+        find_shift("noise", severity)
 
 
 def test_severity_as_a_float():
     with pytest.raises(ConfigError, match=r"shift\.severity: 3\.0 is not a whole number from 1 to 5"):
-        shift_for("noise", 3.0)
+        find_shift("noise", 3.0)
 
 
 def test_severities_pick_the_strengths_of_the_table():
     for name, kind in SHIFTS.items():
-        assert tuple(shift_for(name, severity).strength for severity in LEVELS) == kind.severities
+        assert tuple(find_shift(name, severity).strength for severity in LEVELS) == kind.severities
 
 
 def test_table_lists_every_shift():
@@ -265,7 +265,7 @@ def test_table_lists_every_shift():
 
 def test_a_defect_is_not_moved_out_of_the_frame(tmp_path, monkeypatch):
     from viad.artifacts.images import read_mask, write_image
-    from viad.stages.shift import _apply
+    from viad.stages.shift import _shift_image
 
     monkeypatch.chdir(tmp_path)
     mask = np.zeros((64, 64), bool)
@@ -274,5 +274,5 @@ def test_a_defect_is_not_moved_out_of_the_frame(tmp_path, monkeypatch):
     write_image(mask, tmp_path / "mask.png")
     for i in range(20):
         sample = {"sample": str(i), "image": "image.png", "mask": "mask.png"}
-        _apply(sample, shift=Shift(SHIFTS["translation"], 0.1), seed=0, aside=tmp_path / "out")
+        _shift_image(sample, shift=Shift(SHIFTS["translation"], 0.1), seed=0, aside=tmp_path / "out")
         assert read_mask(tmp_path / f"out/masks/{i}.png").any()

@@ -171,7 +171,7 @@ def test_pool_by_count(amount):
 
 def test_pool_that_leaves_no_anomaly():
     samples = table(60, {"crack": 10})
-    with pytest.raises(ConfigError, match=r"reserve_anomalies: 10, but of 10 anomalies some must stay"):
+    with pytest.raises(ConfigError, match=r"reserve_anomalies: 10, but some of the 10 anomalies must stay"):
         cut(samples, reserve_anomalies=10)
 
 

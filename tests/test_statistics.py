@@ -12,7 +12,7 @@ from torch import nn
 from loaders import loader
 from viad.backbones.feature_cache import FeatureCache
 from viad.models.components.channel_statistics import ChannelScale, channel_statistics, standardize, training_batches
-from viad.training.loading import batches as image_batches
+from viad.training.loading import load_batches as image_batches
 
 LABELS = [0, 1, 0, 0, 1, 0, 0]
 

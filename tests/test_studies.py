@@ -76,8 +76,8 @@ def test_the_anomalies_that_a_study_wants_are_there(name, preset, monkeypatch):
                     val_share=conf["split"]["val_anomalies"], rng=np.random.default_rng(0),
                 )  # fmt: skip
                 wanted = {"ratio": max(ratios), "source": grid.get("contamination.source", "reserve")}
-                reserve.contamination(wanted, int((samples["split"] == "train").sum()))
-                reserve.labelled(max(labels, default=0))
+                reserve.choose_contamination(wanted, int((samples["split"] == "train").sum()))
+                reserve.choose_labelled(max(labels, default=0))
 
 
 def test_a_plan_is_all_combinations_each_once(monkeypatch):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from viad.artifacts.images import read_image, read_mask
-from viad.datasets import load, synthetic
+from viad.datasets import load_dataset_module, synthetic
 from viad.datasets.synthetic.scene import expose
-from viad.datasets.synthetic.specimen import AREAS, PRODUCTS, VISIBLE, Order, expose_scene, picture
+from viad.datasets.synthetic.specimen import AREAS, PRODUCTS, VISIBLE, Order, expose_scene, render_picture
 from viad.errors import ConfigError, DataError
 
 SOURCE = {"seed": 5, "size": 128, "train_normals": 3, "test_normals": 2, "anomalies": 2}
@@ -28,7 +28,7 @@ def order(category, kind, index=0, size=128):
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
     out = tmp_path_factory.mktemp("raw") / "synthetic"
-    load("src/viad/datasets/synthetic").publish(out, SOURCE)
+    load_dataset_module("src/viad/datasets/synthetic").publish(out, SOURCE)
     return out
 
 
@@ -45,7 +45,7 @@ def test_two_runs_are_equal_to_the_byte_whatever_the_number_of_processes(raw, tm
 
 
 def test_an_image_does_not_depend_on_the_counts(raw):
-    drawn, mask = picture(Order(5, 128, "assembly", "reserve", "logical", 1))
+    drawn, mask = render_picture(Order(5, 128, "assembly", "reserve", "logical", 1))
     assert np.array_equal(read_image(raw / "assembly/reserve/logical/001.png"), drawn)
     assert np.array_equal(read_mask(raw / "assembly/ground_truth/reserve/logical/001.png"), mask)
 
@@ -53,7 +53,7 @@ def test_an_image_does_not_depend_on_the_counts(raw):
 @pytest.mark.parametrize("change", [{"seed": 6}, {"split": "reserve"}, {"index": 1}])
 def test_every_part_of_an_order_changes_its_image(change):
     one = order("object", "good")
-    assert not np.array_equal(picture(one)[0], picture(replace(one, **change))[0])
+    assert not np.array_equal(render_picture(one)[0], render_picture(replace(one, **change))[0])
 
 
 @pytest.mark.parametrize("category", PRODUCTS)
@@ -86,8 +86,8 @@ def test_images_are_8_bit_rgb_of_the_size_and_masks_are_0_and_255(raw):
 @pytest.mark.parametrize("category", PRODUCTS)
 @pytest.mark.parametrize("index", range(3))  # each look of a kind
 def test_small_and_large_keep_their_areas(category, index):
-    small = picture(order(category, "small", index, size=512))[1].mean()
-    large = picture(order(category, "large", index, size=512))[1].mean()
+    small = render_picture(order(category, "small", index, size=512))[1].mean()
+    large = render_picture(order(category, "large", index, size=512))[1].mean()
     assert 0 < small < 0.002
     assert large > 0.03
 
@@ -116,7 +116,7 @@ def test_at_full_size_a_mask_adds_to_what_changed_only_narrow_seams(category):
 
 @pytest.mark.parametrize(("category", "kind"), ANOMALIES)
 def test_the_published_image_is_that_of_a_normal_product_outside_the_mask(category, kind):
-    published, mask = picture(order(category, kind))
+    published, mask = render_picture(order(category, kind))
     exposure, camera = expose_scene(order(category, kind))
     normal = expose(exposure.clean, camera)
     assert np.array_equal(published[~mask], normal[~mask])

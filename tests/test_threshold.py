@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viad.metrics.measurement import measure, measure_at_threshold
+from viad.metrics.measurement import measure_at_threshold, measure_level
 from viad.metrics.threshold import false_negative_rate, false_positive_rate, set_threshold
 
 SCORES = np.array([0.1, 0.5, 0.9, 0.4, 0.6, 0.8], dtype=np.float32)
@@ -67,18 +67,18 @@ def test_rates_leave_out_what_is_undefined():
 
 
 def test_effect_of_a_shift_hand_worked():
-    effect = measure("shift", np.array([2.0, 3.0, 4.0, 0.0]), np.array([1.0, 2.0]), 2.5)
+    effect = measure_level("shift", np.array([2.0, 3.0, 4.0, 0.0]), np.array([1.0, 2.0]), 2.5)
     # Pairs: 2 beats 1 and ties 2; 3 and 4 beat both; 0 beats none.
     assert effect == {"shifted_called_anomalous": 0.5, "shifted_vs_unshifted_auroc": pytest.approx(5.5 / 8)}
 
 
 def test_shift_that_changes_nothing_is_not_seen():
     scores = np.random.default_rng(0).normal(size=50)
-    assert measure("shift", scores, scores, scores.max()) == {
+    assert measure_level("shift", scores, scores, scores.max()) == {
         "shifted_called_anomalous": 0.0,
         "shifted_vs_unshifted_auroc": pytest.approx(0.5),
     }
 
 
 def test_effect_of_a_shift_without_validation_normals_has_no_auroc():
-    assert measure("shift", np.array([1.0, 2.0]), np.array([]), 1.5) == {"shifted_called_anomalous": 0.5}
+    assert measure_level("shift", np.array([1.0, 2.0]), np.array([]), 1.5) == {"shifted_called_anomalous": 0.5}

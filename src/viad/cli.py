@@ -89,7 +89,7 @@ def _rename(_: Namespace) -> int:
 
 def _audit(arguments: Namespace) -> int:
     """Audit a downloaded dataset; print the number of findings and where they are written."""
-    from viad.audit.report import audit_dataset, describe_findings
+    from viad.audit.dataset_audit import audit_dataset, describe_findings
     from viad.datasets import read_rows
 
     dataset = arguments.dataset
@@ -160,7 +160,7 @@ def _compare(arguments: Namespace) -> int:
 
 def _report(arguments: Namespace) -> int:
     from viad.experiments.committed_results import load_all_results
-    from viad.report.contents import contents
+    from viad.report.contents import collect_contents
     from viad.report.page import write_page
 
     experiments = load_all_results()
@@ -169,7 +169,7 @@ def _report(arguments: Namespace) -> int:
         raise ConfigError(f"--gallery {unknown[0]}: no such experiment in this repository. Choose one of: {names}.")
     with TemporaryDirectory() as folder:
         pictures = Path(folder)
-        write_page(contents(experiments, arguments.gallery, pictures), arguments.out, pictures)
+        write_page(collect_contents(experiments, arguments.gallery, pictures), arguments.out, pictures)
     print(f"open {arguments.out / 'index.html'}")
     return 0
 

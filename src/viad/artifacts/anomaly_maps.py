@@ -1,7 +1,7 @@
 """Anomaly maps: stored at the model's resolution, evaluated at the images' resolution.
 
-The recipe describes how to resize them, and `render` follows it, both for the scores
-that predict takes from maps and for the metrics that evaluate computes on them.
+The recipe describes how to resize them, and `resize_maps` follows it, both for the scores that predict takes from maps
+and for the metrics that evaluate computes on them.
 """
 
 import json
@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from viad.errors import DataError
 
 Maps = NDArray[np.float32]
-TRUNCATE = 4.0  # kernel radius in standard deviations, as in anomalib's generators
+KERNEL_RADIUS = 4.0  # kernel radius in standard deviations, as in anomalib's generators
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,19 @@ class Recipe:
     sigma: float = 0.0
 
 
-def render(maps: Maps, recipe: Recipe) -> Maps:
-    """Maps (N, h, w) float32 at the images' resolution, (N, height, width) float32."""
+def resize_maps(maps: Maps, recipe: Recipe) -> Maps:
+    """Resize maps (N, h, w) float32 to the images' resolution, (N, height, width) float32."""
     full = F.interpolate(
         torch.from_numpy(np.ascontiguousarray(maps))[:, None],
         size=(recipe.height, recipe.width),
         mode=recipe.interpolation,
         align_corners=None if recipe.interpolation == "nearest" else False,
     )[:, 0].numpy()
-    return full if recipe.sigma == 0 else np.stack([_smooth(one, recipe.sigma) for one in full])
+    return full if recipe.sigma == 0 else np.stack([_smooth(full_map, recipe.sigma) for full_map in full])
 
 
 def _smooth(full: Maps, sigma: float) -> Maps:
-    side = 2 * int(TRUNCATE * sigma + 0.5) + 1
+    side = 2 * int(KERNEL_RADIUS * sigma + 0.5) + 1
     # Mirrored borders, as anomalib pads; separable, so 20 times faster than its 2-d kernel.
     return np.asarray(cv2.GaussianBlur(full, (side, side), sigma, borderType=cv2.BORDER_REFLECT_101), dtype=np.float32)
 
@@ -57,7 +57,7 @@ class StoredMaps:
     """The maps of a predictions folder, read from disk a few at a time.
 
     Raises:
-        DataError: maps.npy or its recipe is missing, or there are not `count` maps.
+        DataError: maps.npy or its recipe is missing, or the number of maps is not `count`.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
@@ -73,17 +73,17 @@ class StoredMaps:
                 f"{folder}: {len(self._maps)} maps for {count} rows of scores.csv. Run `dvc repro` to predict again."
             )
 
-    def full(self, rows: NDArray[np.int64]) -> Maps:
-        """The maps of `rows` at the images' resolution, (len(rows), H, W) float32."""
-        return render(np.asarray(self._maps[rows], dtype=np.float32), self.recipe)
+    def read_full(self, rows: NDArray[np.int64]) -> Maps:
+        """Read the maps of `rows` at the images' resolution, (len(rows), H, W) float32."""
+        return resize_maps(np.asarray(self._maps[rows], dtype=np.float32), self.recipe)
 
     def stream(self, rows: NDArray[np.int64], *, at_once: int = 16) -> Iterator[tuple[NDArray[np.int64], Maps]]:
-        """Yield (rows, their maps) in pieces, so that memory does not grow with their number."""
+        """Yield rows and their maps in batches, so that memory does not grow with the number of maps."""
         for start in range(0, len(rows), at_once):
             piece = rows[start : start + at_once]
-            yield piece, self.full(piece)
+            yield piece, self.read_full(piece)
 
 
 def write_recipe(recipe: Recipe, folder: Path) -> None:
-    """Write the recipe beside the maps."""
+    """Write the recipe into the folder of the maps."""
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Whole outputs or none: write aside, then rename.
+"""Complete outputs or none: write to a temporary path, then rename.
 
-DVC takes any file at an output's path for complete, so an incomplete file must never be there.
+DVC treats any file at the path of an output as complete, so an incomplete file must never have that path.
 """
 
 import shutil
@@ -11,10 +11,10 @@ from pathlib import Path
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` to write to; rename it to `target` if nothing was raised.
+    """Yield a temporary path in the folder of `target`; rename it to `target` unless an exception is raised.
 
-    The path does not exist yet: make a file or a folder there. Files that an earlier,
-    killed run left beside `target` are removed first; `target` itself is replaced.
+    The path does not exist yet: write a file or a folder there. Temporary files of an earlier, killed run are removed
+    first; `target` itself is replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.partial")

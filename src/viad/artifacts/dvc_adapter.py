@@ -1,8 +1,7 @@
-"""The adapter to DVC: the one module that touches DVC's Python interface, which changes between minor versions.
+"""The adapter to DVC: the only module that uses DVC's Python interface, which changes between minor versions.
 
-It lies among the artifacts since a version of a file is what DVC keeps of it, and low enough for all its users: what
-composes conf/, fetches an imported dataset, reads experiments and carries them between clones. DVC is imported when it
-is first used: importing it takes most of a second, and the stages do without it.
+The modules that compose conf/, fetch an imported dataset, read experiments and copy them between clones all use it. It
+imports DVC at first use, because the import takes most of a second and the stages do not need it.
 """
 
 from collections.abc import Sequence
@@ -15,12 +14,12 @@ from viad.errors import ConfigError, ViadError
 
 
 class DvcError(ViadError):
-    """DVC refuses, or does not have what it was asked for."""
+    """DVC refuses an operation, or lacks the requested data."""
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit's full hash, when it was made, and the hashes of its parents."""
+    """A commit: its full hash, its time, and the hashes of its parents."""
 
     sha: str
     time: datetime
@@ -28,10 +27,10 @@ class Commit:
 
 
 class Repository:
-    """The DVC repository of a folder, opened; a context manager that closes it.
+    """The DVC repository that contains a folder; a context manager that closes it.
 
     Args:
-        folder: a folder in it; None is the current one.
+        folder: a folder in the repository; None means the current one.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -47,7 +46,7 @@ class Repository:
         self._repo.close()
 
     def list_experiments(self) -> list[tuple[str, str]]:
-        """Name and commit of every experiment, whatever commit it started from."""
+        """List name and commit of every experiment, whatever commit it started from."""
         return [(name, sha) for listed in self._repo.experiments.ls(all_commits=True).values() for name, sha in listed]
 
     def rename_experiment(self, old: str, new: str) -> None:
@@ -55,14 +54,14 @@ class Repository:
         self._repo.experiments.rename(new_name=new, exp_name=old)
 
     def read_commit(self, revision: str) -> Commit:
-        """The commit that git resolves `revision` to."""
+        """Read the commit that git resolves `revision` to."""
         commit = self._repo.scm.resolve_commit(revision)
         return Commit(commit.hexsha, datetime.fromtimestamp(commit.commit_time, UTC), tuple(commit.parents))
 
     def read_git_file(self, revision: str, path: str) -> str | None:
-        """The text of a file as git has it in a revision; None if it is not there.
+        """Read the text of a file in a git revision; None if the revision does not have it.
 
-        Read through dulwich: DVC's other reader works in a thread that a busy machine can keep waiting forever.
+        The reader is dulwich: DVC's other reader works in a thread that can wait forever on a busy machine.
         """
         if revision not in self._trees:
             self._trees[revision] = self._repo.scm.get_tree_obj(revision, backends=["dulwich"])
@@ -75,15 +74,15 @@ class Repository:
             return str(file.read())
 
     def find_cached_object(self, md5: str) -> Path | None:
-        """Where the local cache has the file of a hash; None if it does not."""
+        """Find the path of a file in the local cache by its hash; None if the cache does not have it."""
         place = Path(self._repo.cache.local.oid_to_path(md5))
         return place if place.is_file() else None
 
     def add_folder(self, folder: Path) -> str:
-        """Version a folder, as `dvc add` does; its hash.
+        """Version a folder, as `dvc add` does, and return its hash.
 
         Raises:
-            DvcError: DVC refuses, as it does inside another output.
+            DvcError: DVC refuses, for example inside another output.
         """
         from dvc.exceptions import DvcException
 
@@ -102,7 +101,7 @@ def fetch_folder(folder: Path, out: Path) -> None:
     """Write a versioned folder of this repository to `out`, from the workspace, DVC's cache or its remote.
 
     Raises:
-        DvcError: none of them has it.
+        DvcError: none of them has the folder.
     """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
@@ -114,15 +113,15 @@ def fetch_folder(folder: Path, out: Path) -> None:
 
 
 def compose_config(conf: Path, overrides: Sequence[str], out: Path) -> None:
-    """Write what `conf/config.yaml` composes to under the overrides, exactly as `dvc exp run` composes it.
+    """Compose `conf/config.yaml` with the overrides, exactly as `dvc exp run` does, and write the result.
 
     Args:
-        conf: an absolute path; also where Hydra finds plugins.
+        conf: the absolute path of conf/; Hydra also finds its plugins there.
         overrides: as for `dvc exp run -S`.
         out: the file to write.
 
     Raises:
-        ConfigError: Hydra does not know the group, option or key of an override; the message lists what it knows.
+        ConfigError: Hydra does not know the group, option or key of an override; the message lists the known ones.
     """
     from dvc.utils.hydra import compose_and_dump
     from hydra.errors import HydraException

@@ -11,34 +11,34 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from viad.errors import DataError
 
-COLORS = ("rgb", "gray3", "gray1")
-ASPECTS = ("squash", "pad")
+COLOR_OPTIONS = ("rgb", "gray3", "gray1")
+ASPECT_OPTIONS = ("squash", "pad")
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
-Either = TypeVar("Either", Pixels, Mask)
+PixelsOrMask = TypeVar("PixelsOrMask", Pixels, Mask)
 
 
 Image.MAX_IMAGE_PIXELS = 1 << 30  # line-scan cameras go beyond Pillow's limit of 90 Mpixel
-ORIENTATION = 0x0112  # EXIF
+EXIF_ORIENTATION = 0x0112  # EXIF
 
 
 def read_image(path: Path) -> Pixels:
-    """An image as (H, W, 3) or, where it is stored in grey, (H, W) uint8, rotated according to its EXIF data.
+    """Read an image as (H, W, 3) or, if it is stored in grey, (H, W) uint8, rotated according to its EXIF data.
 
-    16 bits are scaled to 8, palettes are looked up and alpha is dropped.
+    16 bits become 8, palettes become colours, and an alpha channel is dropped.
 
     Raises:
         DataError: the file is missing, truncated or not an image.
     """
-    with _opened(path) as image:
-        return _eight_bits(image)
+    with _open_image(path) as image:
+        return _convert_to_eight_bits(image)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _open_image(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            yield ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
+            yield ImageOps.exif_transpose(image) if image.getexif().get(EXIF_ORIENTATION, 1) != 1 else image
     except FileNotFoundError as error:
         raise DataError(
             f"{path} does not exist. Restore it with `dvc checkout`, or download the dataset again."
@@ -47,7 +47,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path} is not a readable image ({error}). Replace it with an intact copy.") from error
 
 
-def _eight_bits(image: Image.Image) -> Pixels:
+def _convert_to_eight_bits(image: Image.Image) -> Pixels:
     if image.mode.startswith("I;16"):
         # Pillow's own conversion clips at 255.
         return np.rint(np.asarray(image).astype(np.float32) / 257).astype(np.uint8)
@@ -57,17 +57,17 @@ def _eight_bits(image: Image.Image) -> Pixels:
 
 
 def read_mask(path: Path, lowest: int = 1) -> Mask:
-    """A mask as (H, W) bool.
+    """Read a mask as (H, W) bool.
 
     Args:
         path: of the file.
-        lowest: the grey level from which on a pixel is anomalous: 1, as datasets store 1, 236 or 255, unless
-            edges are blurred. Of a palette, its index counts, as colours may all be black; of colours the brightest.
+        lowest: the lowest grey level of an anomalous pixel: 1, since datasets store 1, 236 or 255, unless edges are
+            blurred. For a palette the index counts, as its colours may all be black; for colours the brightest channel.
 
     Raises:
         DataError: the file is missing, truncated or not an image.
     """
-    with _opened(path) as image:
+    with _open_image(path) as image:
         stored = image.convert("RGB") if image.mode in ("RGBA", "LA", "PA", "CMYK") else image
         pixels = np.asarray(stored)
     return cast("Mask", (pixels if pixels.ndim == 2 else pixels.max(axis=2)) >= lowest)
@@ -81,8 +81,8 @@ def write_image(pixels: Pixels | Mask, path: Path) -> None:
     Image.fromarray(array).save(path, format="PNG", compress_level=1)
 
 
-def crop_center(pixels: Either, share: float) -> Either:
-    """The central `share` of both sides of (H, W) or (H, W, 3); as it is with 1."""
+def crop_center(pixels: PixelsOrMask, share: float) -> PixelsOrMask:
+    """Crop (H, W) or (H, W, 3) to the central `share` of both sides; 1 changes nothing."""
     height, width = pixels.shape[:2]
     rows, columns = max(1, round(height * share)), max(1, round(width * share))
     top, left = (height - rows) // 2, (width - columns) // 2
@@ -90,7 +90,7 @@ def crop_center(pixels: Either, share: float) -> Either:
 
 
 def resize_image(pixels: Pixels, size: int, color: str, aspect: str) -> Pixels:
-    """Bring an image to (size, size, 3), or (size, size) for gray1, antialiased.
+    """Resize an image to (size, size, 3), or (size, size) for gray1, with antialiasing.
 
     Args:
         pixels: (H, W) or (H, W, 3) uint8.
@@ -101,29 +101,29 @@ def resize_image(pixels: Pixels, size: int, color: str, aspect: str) -> Pixels:
     """
     image = Image.fromarray(pixels)
     image = image.convert("RGB" if color == "rgb" else "L")
-    height, width = _target(pixels.shape[:2], size, aspect)
-    # Pillow's filters widen with the reduction: that is the antialiasing.
+    height, width = _fit_size(pixels.shape[:2], size, aspect)
+    # Pillow widens its filters with the reduction, which is the antialiasing.
     small = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-    small = np.pad(small, _padding(height, width, size, small.ndim), mode="edge")
+    small = np.pad(small, _compute_padding(height, width, size, small.ndim), mode="edge")
     return np.repeat(small[:, :, None], 3, axis=2) if color == "gray3" else small
 
 
 def resize_mask(mask: Mask, size: int, aspect: str) -> Mask:
-    """Bring a mask (H, W) to (size, size) by nearest neighbour.
+    """Resize a mask (H, W) to (size, size) by nearest neighbour.
 
-    A defect of a few pixels can fall between the sampled ones; then the pixel at its
-    centre becomes anomalous, so that an anomalous image keeps an anomalous pixel.
+    A defect of a few pixels can fall between the sampled pixels. Then the pixel at its centre becomes anomalous, so
+    that an anomalous image keeps an anomalous pixel.
     """
-    height, width = _target(mask.shape, size, aspect)
+    height, width = _fit_size(mask.shape, size, aspect)
     image = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
     small = np.array(image, dtype=bool)
     if mask.any() and not small.any():
         row, column = np.argwhere(mask).mean(axis=0)
         small[int(row * height / mask.shape[0]), int(column * width / mask.shape[1])] = True
-    return np.pad(small, _padding(height, width, size, 2))
+    return np.pad(small, _compute_padding(height, width, size, 2))
 
 
-def _target(shape: tuple[int, ...], size: int, aspect: str) -> tuple[int, int]:
+def _fit_size(shape: tuple[int, ...], size: int, aspect: str) -> tuple[int, int]:
     if aspect == "squash":
         return size, size
     height, width = shape
@@ -131,7 +131,7 @@ def _target(shape: tuple[int, ...], size: int, aspect: str) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _padding(height: int, width: int, size: int, ndim: int) -> list[tuple[int, int]]:
+def _compute_padding(height: int, width: int, size: int, ndim: int) -> list[tuple[int, int]]:
     top, left = (size - height) // 2, (size - width) // 2
     around = [(top, size - height - top), (left, size - width - left)]
     return around + [(0, 0)] * (ndim - 2)

@@ -1,4 +1,4 @@
-"""The predictions of a category beside the truth: all that evaluate measures. It knows nothing of the model."""
+"""The predictions of a category with labels and masks: all that evaluate reads. The model is not part of it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from viad.errors import DataError
 
 @dataclass(frozen=True)
 class LabelledPredictions:
-    """What one category's model says of validation and test images, and what is true.
+    """The predictions for the validation and test images of a category, with labels and masks.
 
     val_normals: (V,) float32 scores of the validation normals, higher is more anomalous.
-    test: the test rows of samples.csv with their `score`, and `row`, the position of their map.
+    test: the test rows of samples.csv with their `score`, and with `row`, the position of their map.
     maps: of all rows.
     root: the folder that the paths in `test` are relative to.
     """
@@ -41,42 +41,41 @@ class LabelledPredictions:
         return self.maps.recipe.height, self.maps.recipe.width
 
     def stream_masked_maps(self) -> Iterator[tuple[Maps, NDArray[np.bool_]]]:
-        """Yield (maps, masks) of the test images whose defects are known, in pieces.
-
-        These are the normal ones, and the anomalous ones with a mask.
+        """Yield maps and masks of the normal test images and the anomalous ones that have a mask, in batches.
 
         Raises:
-            DataError: a mask has another size than the maps.
+            DataError: a mask does not have the size of the maps.
         """
-        known = self.test[(self.test["label"] != ANOMALOUS) | (self.test["mask"] != "")]
-        masks = dict(zip(known["row"], known["mask"], strict=True))
-        for rows, full in self.maps.stream(known["row"].to_numpy()):
-            yield full, np.stack([self._mask(masks[row]) for row in rows])
+        images = self.test[(self.test["label"] != ANOMALOUS) | (self.test["mask"] != "")]
+        masks = dict(zip(images["row"], images["mask"], strict=True))
+        for rows, full in self.maps.stream(images["row"].to_numpy()):
+            yield full, np.stack([self._read_mask(masks[row]) for row in rows])
 
-    def _mask(self, path: str) -> NDArray[np.bool_]:
+    def _read_mask(self, path: str) -> NDArray[np.bool_]:
         height, width = self.resolution
         mask = read_mask(self.root / path) if path else np.zeros((height, width), bool)
         if mask.shape != (height, width):
             raise DataError(
-                f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, the maps {width}x{height}. Predict again."
+                f"{path}: mask size {mask.shape[1]}x{mask.shape[0]} does not match map size {width}x{height}. "
+                "Run `dvc repro` to predict again."
             )
         return mask
 
 
 def read_labelled_predictions(dataset: str, category: str, root: Path = Path()) -> LabelledPredictions:
-    """Read predictions/<dataset>/<category> and the rows of samples.csv that it was made for.
+    """Read predictions/<dataset>/<category> and its rows of samples.csv.
 
     Args:
-        dataset: its name.
-        category: its name.
-        root: the folder that has predictions/ and data/.
+        dataset: name of the dataset.
+        category: name of the category.
+        root: the folder that contains predictions/ and data/.
 
     Raises:
         DataError: a file is missing or belongs to other images.
     """
     folder = root / "predictions" / dataset / category
-    told = read_samples(root / "data/contaminated" / dataset / category)
-    val, test = told[told["split"] == "val"], read_samples(root / "data/shifted" / dataset / category)
+    samples = read_samples(root / "data/contaminated" / dataset / category)
+    val, test = samples[samples["split"] == "val"], read_samples(root / "data/shifted" / dataset / category)
     scored = read_scores(folder, pd.concat([val["sample"], test["sample"]]))
     scores, rows = scored["score"].to_numpy(), scored["row"].to_numpy()
     val_normals = scores[: len(val)][val["label"].to_numpy() == NORMAL]

@@ -1,4 +1,4 @@
-"""scores.csv: one row per image, in the order of maps.npy. Evaluate sees nothing else of a model."""
+"""scores.csv, with one row per image, in the order of maps.npy."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from viad.errors import DataError
 
 
 def write_scores(samples: pd.Series, scores: np.ndarray, folder: Path) -> None:
-    """Write scores so that reading gives the same float32 values."""
+    """Write scores so that reading restores the same float32 values."""
     table = pd.DataFrame({"sample": samples.to_numpy(), "score": scores.astype(np.float32)})
-    # Nine significant digits name a float32 uniquely.
+    # Nine significant digits identify a float32.
     table.to_csv(folder / "scores.csv", index=False, float_format="%.9g", lineterminator="\n")
 
 
 def read_scores(folder: Path, samples: pd.Series) -> pd.DataFrame:
-    """Scores in the order of `samples`, with `row`, the position of the image's map.
+    """Read scores in the order of `samples`, with `row`, the position of the image's map.
 
     Raises:
         DataError: the file is missing, or its rows are not those of `samples`.

@@ -8,7 +8,7 @@ import pandas as pd
 
 from viad.artifacts import markdown
 from viad.artifacts.atomic import replacing
-from viad.artifacts.folders import check_ours
+from viad.artifacts.folders import check_replaceable
 from viad.comparison.caveats import CAVEATS, find_caveats
 from viad.comparison.comparison_tables import (
     FRONT_COSTS,
@@ -118,7 +118,7 @@ def write_comparison(tables: dict[str, pd.DataFrame], out: Path) -> str:
     Raises:
         DataError: `out` exists and is not a comparison.
     """
-    check_ours(out, COMPARISON_JSON, "comparison")
+    check_replaceable(out, COMPARISON_JSON, "comparison")
     shown = {name: format_readable(name, tables[name]) for name in TABLE_TITLES}
     text = _format_markdown(shown)
     with replacing(out) as aside:

@@ -1,1 +1,1 @@
-"""params.yaml: how conf/ is composed into it, and how stages read it."""
+"""conf/ and params.yaml: composing, reading and checking parameters."""

@@ -1,4 +1,4 @@
-"""conf/: composed into params.yaml, as `dvc exp run` does it, and what its files say of themselves."""
+"""Composing conf/ into params.yaml, as `dvc exp run` does, and reading the head comments of its files."""
 
 import itertools
 import runpy
@@ -10,10 +10,10 @@ from viad.config.params import PARAMS_FILE
 
 
 def compose_params(overrides: Sequence[str], out: Path = PARAMS_FILE) -> None:
-    """Write what conf/ composes to, with DVC's own composition.
+    """Compose conf/ with the overrides, by DVC's own composition, and write the result.
 
     Raises:
-        ConfigError: Hydra does not know the group, option or key of an override; the message lists what it knows.
+        ConfigError: Hydra does not know the group, option or key of an override; the message lists the known ones.
     """
     conf = Path("conf").resolve()
     # Hydra looks for plugins once in a process; this process may compose another checkout's conf/ next.
@@ -22,6 +22,6 @@ def compose_params(overrides: Sequence[str], out: Path = PARAMS_FILE) -> None:
 
 
 def head_comment(path: Path) -> str:
-    """The comment at the head of a file of conf/, as one line: what it is, its paper, its question."""
+    """Read the comment at the head of a file of conf/, joined to one line."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return " ".join(line.removeprefix("#").strip() for line in itertools.takewhile(lambda one: one[:1] == "#", lines))

@@ -1,4 +1,4 @@
-"""The files of conf/, read without Hydra: of this folder or of a commit, and the values that they give by default."""
+"""Reading the files of conf/ without Hydra, from this folder or from a commit, and the default parameters."""
 
 import runpy
 from collections.abc import Callable, Mapping
@@ -11,13 +11,13 @@ from viad.errors import ConfigError
 
 
 def read_option(path: str, read: Callable[[str], Any]) -> dict[str, Any]:
-    """A file of conf/ with the bases that its defaults list names, as Hydra composes them; {} where there is none.
+    """Read a file of conf/ with the bases in its defaults list, as Hydra composes them; {} if the file is missing.
 
-    Only that much of Hydra, since it must also serve for files of other commits, which are in no folder.
+    It replaces Hydra because it also reads files of other commits, which are in no folder.
 
     Args:
         path: such as conf/dataset/elpv.yaml.
-        read: the content of a file by path, None where there is none.
+        read: returns the content of a file by its path, None if the file is missing.
     """
     own = dict(read(path) or {})
     for base in own.pop("defaults", []):
@@ -27,9 +27,9 @@ def read_option(path: str, read: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def read_defaults(conf: Path) -> dict[str, Any]:
-    """What conf/ composes to without overrides, for a model whose preset names neither backbone nor image size.
+    """Compose conf/ without overrides, for a model whose preset names neither backbone nor image size.
 
-    Of dataset and model there is the name only. Hydra itself would take every caller half a second.
+    Dataset and model are reduced to their names. Hydra itself would take half a second.
 
     Raises:
         ConfigError: a file is missing.
@@ -42,7 +42,7 @@ def read_defaults(conf: Path) -> dict[str, Any]:
     try:
         runpy.run_path(str(conf / "hydra_plugins/resolvers.py"))
         config = load("config")
-        choices = [pair for one in config.pop("defaults") if one != "_self_" for pair in one.items()]
+        choices = [pair for entry in config.pop("defaults") if entry != "_self_" for pair in entry.items()]
         for group, option in choices:
             block = {"name": option} if group in ("dataset", "model") else load(f"{group}/{option}")
             config |= block if group in block else {group: block}
@@ -52,5 +52,5 @@ def read_defaults(conf: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: str) -> Any:
-    """The content of a yaml of this folder's conf/; None where there is none."""
+    """Read a yaml of this folder's conf/; None if the file is missing."""
     return yaml.safe_load(Path(path).read_text(encoding="utf-8")) if Path(path).is_file() else None

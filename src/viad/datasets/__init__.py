@@ -1,9 +1,9 @@
-"""One module per dataset, which reads its published layout.
+"""One module for each dataset, which reads its published layout.
 
-A dataset module has a function `rows(raw, category, **options)` that yields a `Row` for each image
-of the category; its yaml in conf/dataset/ names it as `code`, and its `options` are passed on. For
-a dataset published as an archive, the yaml's `archive` says where to download it. Only a dataset that
-is published in another way has a second function, `publish(out, source)`, which writes its files.
+A dataset module has a function `rows(raw, category, **options)` that yields a `Row` for each image of the category; its
+yaml in conf/dataset/ names it as `code`, and its `options` are passed on. For a dataset published as an archive, the
+yaml's `archive` names the download. Only a dataset published in another way has a second function, `publish(out,
+source)`, which writes its files.
 """
 
 import importlib
@@ -45,8 +45,8 @@ class Dataset(Protocol):
         """Yield the category's images in a fixed order."""
 
 
-def load(code: str) -> Dataset:
-    """The dataset module at `code` (such as src/viad/datasets/elpv.py).
+def load_dataset_module(code: str) -> Dataset:
+    """Import the dataset module at `code` (such as src/viad/datasets/elpv.py).
 
     Raises:
         ConfigError: the module does not exist.
@@ -59,14 +59,14 @@ def load(code: str) -> Dataset:
 
 
 def read_rows(code: str, raw: Path, category: str, options: Mapping[str, Any]) -> list[Row]:
-    """The rows of a category.
+    """Read the rows of a category.
 
     Raises:
         ConfigError: the dataset has no such option.
         DataError: the category has no images, or its files are not as published.
     """
     try:
-        rows = list(load(code).rows(raw, category, **options))
+        rows = list(load_dataset_module(code).rows(raw, category, **options))
     except TypeError as error:
         if "unexpected keyword" not in str(error):
             raise
@@ -76,8 +76,8 @@ def read_rows(code: str, raw: Path, category: str, options: Mapping[str, Any]) -
     return rows
 
 
-def counts(rows: Sequence[Row]) -> dict[str, list[int]]:
-    """Normal and anomalous images of each published split ("all" where none is published)."""
+def count_images(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """Count normal and anomalous images of each published split ("all" if none is published)."""
     found: dict[str, list[int]] = {}
     for row in rows:
         found.setdefault(row.split or "all", [0, 0])[row.label] += 1
@@ -88,10 +88,9 @@ def check_counts(rows: Sequence[Row], category: str, expected: Mapping[str, Any]
     """Compare `rows` with the published counts of their category.
 
     Args:
-        rows: of the category.
-        category: its name.
-        expected: by category a mapping as `counts` gives it, or a list of such where several were published;
-            None, or a category that is not in it, is not compared.
+        rows: all rows of the category. category: its name. expected: by category, a mapping as `count_images` returns
+        it, or a list of them if several were published; None,
+            or a missing category, skips the comparison.
 
     Raises:
         DataError: they differ; the message names both.
@@ -99,14 +98,14 @@ def check_counts(rows: Sequence[Row], category: str, expected: Mapping[str, Any]
     if expected is None or category not in expected:
         return
     accepted = expected[category] if isinstance(expected[category], list) else [expected[category]]
-    found = counts(rows)
+    found = count_images(rows)
     if found not in [dict(sorted(one.items())) for one in accepted]:
         raise DataError(
-            f"{category}: found {_in_words(found)}, but {' or '.join(map(_in_words, accepted))} were published. "
-            "Files are missing or added: download the dataset again, or set dataset.counts=null to accept "
+            f"{category}: found {_format_counts(found)}, but {' or '.join(map(_format_counts, accepted))} were "
+            "published. Files are missing or added: download the dataset again, or set dataset.counts=null to accept "
             "these files."
         )
 
 
-def _in_words(found: Mapping[str, Sequence[int]]) -> str:
+def _format_counts(found: Mapping[str, Sequence[int]]) -> str:
     return ", ".join(f"{split} {normal} normal + {anomalous} anomalous" for split, (normal, anomalous) in found.items())

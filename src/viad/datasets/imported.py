@@ -10,17 +10,17 @@ from typing import Any
 from viad.datasets import Row
 from viad.errors import DataError
 
-TABLE = "table.csv"
+TABLE_CSV = "table.csv"
 
 
 def publish(out: Path, source: dict[str, Any]) -> None:
-    """Copy the imported folder, or fetch it from DVC's cache or remote if it is not checked out.
+    """Copy the imported folder, or fetch it from DVC's cache or remote if it is not in the workspace.
 
     Raises:
         DataError: DVC cannot fetch it.
     """
     folder = Path(source["folder"])
-    if (folder / TABLE).is_file():
+    if (folder / TABLE_CSV).is_file():
         shutil.copytree(folder, out)
         return
     # Imported here, not above: the raw stage of the other datasets must not depend on DVC's adapter.
@@ -36,7 +36,7 @@ def publish(out: Path, source: dict[str, Any]) -> None:
 
 def rows(raw: Path, category: str) -> Iterator[Row]:
     """The category's images in the order of the table."""
-    with (raw / TABLE).open(newline="", encoding="utf-8") as file:
+    with (raw / TABLE_CSV).open(newline="", encoding="utf-8") as file:
         table = [row for row in csv.DictReader(file) if row["category"] == category]
     for row in table:
         yield Row(

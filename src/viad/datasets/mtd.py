@@ -9,21 +9,21 @@ from pathlib import Path
 
 from viad.artifacts.images import read_mask
 from viad.datasets import Row
-from viad.datasets.folder_trees import images, only, root_of
+from viad.datasets.folder_trees import find_root, list_images, refuse_other_folders
 from viad.errors import DataError
 
-KINDS = ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven")
-NORMAL = "Free"
+TILE_KINDS = ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven")
+NORMAL_KIND = "Free"
 MASK_FROM = 128
 
 
 def rows(raw: Path, category: str, *, train_exposures: Collection[str] = ()) -> Iterator[Row]:
     """The tiles by kind, exposure and number."""
     del category
-    root = root_of(raw, f"MT_{NORMAL}")
-    only(root, *(f"MT_{kind}" for kind in KINDS))
-    for kind in KINDS:
-        for image in images(root / f"MT_{kind}/Imgs"):
+    root = find_root(raw, f"MT_{NORMAL_KIND}")
+    refuse_other_folders(root, *(f"MT_{kind}" for kind in TILE_KINDS))
+    for kind in TILE_KINDS:
+        for image in list_images(root / f"MT_{kind}/Imgs"):
             if image.suffix.lower() == ".png":
                 continue
             exposure, _, number = image.stem.partition("_num_")
@@ -35,10 +35,10 @@ def rows(raw: Path, category: str, *, train_exposures: Collection[str] = ()) -> 
             yield Row(
                 sample=f"{kind}/{image.stem}",
                 image=image,
-                label=int(kind != NORMAL),
-                masks=masks if kind != NORMAL and read_mask(masks[0], MASK_FROM).any() else (),
+                label=int(kind != NORMAL_KIND),
+                masks=masks if kind != NORMAL_KIND and read_mask(masks[0], MASK_FROM).any() else (),
                 mask_from=MASK_FROM,
-                defect="" if kind == NORMAL else kind,
+                defect="" if kind == NORMAL_KIND else kind,
                 split="test" if train_exposures and exposure not in train_exposures else None,
                 domain=exposure,
             )

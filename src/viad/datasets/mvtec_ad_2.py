@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viad.datasets import Row
-from viad.datasets.folder_trees import images, mask_named, only, refuse_surplus, root_of
+from viad.datasets.folder_trees import find_mask, find_root, list_images, refuse_other_folders, refuse_surplus
 from viad.errors import DataError
 
 PRIVATE = ("test_private", "test_private_mixed")
@@ -14,19 +14,19 @@ PRIVATE = ("test_private", "test_private_mixed")
 
 def rows(raw: Path, category: str) -> Iterator[Row]:
     """The category's images by split (train, val, public test), kind, scene and light."""
-    root = root_of(raw, f"{category}/test_public") / category
-    only(root, "train", "validation", "test_public", *PRIVATE)
+    root = find_root(raw, f"{category}/test_public") / category
+    refuse_other_folders(root, "train", "validation", "test_public", *PRIVATE)
     truth = root / "test_public/ground_truth"
     used: set[Path] = set()
     for folder, split in (("train", "train"), ("validation", "val"), ("test_public", "test")):
         for kind in ("good", "bad"):
-            for image in images(root / folder / kind):
+            for image in list_images(root / folder / kind):
                 scene, _, light = image.stem.partition("_")
                 if not light:
                     raise DataError(
                         f"{image}: its name has no light, such as 000_regular.png. Download the dataset again."
                     )
-                masks = (mask_named(truth / kind, f"{image.stem}_mask", image),) if kind == "bad" else ()
+                masks = (find_mask(truth / kind, f"{image.stem}_mask", image),) if kind == "bad" else ()
                 used.update(masks)
                 yield Row(
                     sample=f"{folder}/{kind}/{image.stem}",

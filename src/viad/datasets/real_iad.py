@@ -1,8 +1,8 @@
 """Real-IAD (Wang et al., "Real-IAD: A Real-World Multi-View Dataset for Benchmarking Versatile Industrial Anomaly
-Detection", CVPR 2024). The json of a category decides: images in an NG folder whose defect cannot be seen in their view
-are labelled OK. Options: `views` is single (the camera from above) or all (five cameras; the views of one part stay
-together), `resolution` that of the archive, `noise` the share of defective parts among the training images of the
-fully unsupervised lists (fuiad), which hold all views."""
+Detection", CVPR 2024). The json of a category gives the labels: images in an NG folder whose defect is not visible in
+their view are labelled OK. Options: `views` is single (the camera from above) or all (five cameras; the views of one
+part stay together), `resolution` that of the archive, `noise` the share of defective parts among the training images of
+the fully unsupervised lists (fuiad), which hold all views."""
 
 import json
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from viad.config.params import one_of
 from viad.datasets import Row
-from viad.datasets.folder_trees import only, root_of
+from viad.datasets.folder_trees import find_root, refuse_other_folders
 from viad.errors import ConfigError, DataError
 
-LISTS = {"single": "realiad_jsons_sv", "all": "realiad_jsons"}
-NOISE = (0.0, 0.1, 0.2, 0.4)
-NORMAL = "OK"
+LIST_FOLDERS = {"single": "realiad_jsons_sv", "all": "realiad_jsons"}
+PUBLISHED_NOISE = (0.0, 0.1, 0.2, 0.4)
+NORMAL_CLASS = "OK"
 
 
 def rows(
@@ -27,18 +27,18 @@ def rows(
         ConfigError: an unknown option.
         DataError: a file that the json names is missing, or an anomaly has no mask.
     """
-    one_of("dataset.options.views", views, LISTS)
-    if noise is not None and noise not in NOISE:
-        raise ConfigError(f"dataset.options.noise: {noise} was not published. Choose one of {NOISE} or null.")
-    lists = LISTS[views] if noise is None else f"realiad_jsons_fuiad_{noise}"
-    table = root_of(raw, f"{lists}/{category}.json") / f"{lists}/{category}.json"
-    root = root_of(raw, f"realiad_{resolution}/{category}") / f"realiad_{resolution}/{category}"
-    only(root, "OK", "NG")
+    one_of("dataset.options.views", views, LIST_FOLDERS)
+    if noise is not None and noise not in PUBLISHED_NOISE:
+        raise ConfigError(f"dataset.options.noise: {noise} was not published. Choose one of {PUBLISHED_NOISE} or null.")
+    lists = LIST_FOLDERS[views] if noise is None else f"realiad_jsons_fuiad_{noise}"
+    table = find_root(raw, f"{lists}/{category}.json") / f"{lists}/{category}.json"
+    root = find_root(raw, f"realiad_{resolution}/{category}") / f"realiad_{resolution}/{category}"
+    refuse_other_folders(root, "OK", "NG")
     published = json.loads(table.read_text(encoding="utf-8"))
     for split in ("train", "test"):
         for one in published[split]:
             image, defect = root / one["image_path"], one["anomaly_class"]
-            anomalous = defect != NORMAL
+            anomalous = defect != NORMAL_CLASS
             masks = (root / one["mask_path"],) if anomalous and one.get("mask_path") else ()
             for file in (image, *masks):
                 if not file.is_file():

@@ -12,11 +12,11 @@ from typing import Any
 
 from viad.config.numbers import check_whole_number
 from viad.datasets import Row
-from viad.datasets.folder_trees import images, mask_named, only, refuse_surplus, root_of
+from viad.datasets.folder_trees import find_mask, find_root, list_images, refuse_other_folders, refuse_surplus
 from viad.errors import DataError
 
-SEED, TEST_NORMALS = 143, 150
-CATEGORIES = ("capsule", "softgel")  # in the order in which the study shuffles them
+STUDY_SEED, TEST_NORMALS = 143, 150
+SHUFFLED_CATEGORIES = ("capsule", "softgel")  # in the order in which the study shuffles them
 FOLDS = 3
 
 
@@ -27,16 +27,16 @@ def rows(raw: Path, category: str, *, fold: int | None = None) -> Iterator[Row]:
         ConfigError: an unknown fold.
         DataError: a mask or a fold's list is missing.
     """
-    root = root_of(raw, f"{category}/negative")
-    only(root / category, "negative", "positive")
-    normals = images(root / category / "negative/data")
-    anomalies = images(root / category / "positive/data")
-    split = _study(root, category) if fold is None else _fold(raw, category, fold)
+    root = find_root(raw, f"{category}/negative")
+    refuse_other_folders(root / category, "negative", "positive")
+    normals = list_images(root / category / "negative/data")
+    anomalies = list_images(root / category / "positive/data")
+    split = _split_as_study(root, category) if fold is None else _read_fold(raw, category, fold)
     for image in normals:
         name = f"negative/{image.stem}"
         yield Row(sample=name, image=image, label=0, split=split.get(name, "train"))
     truth = root / category / "positive/annotation"
-    masks = {image: mask_named(truth, image.stem, image) for image in anomalies}
+    masks = {image: find_mask(truth, image.stem, image) for image in anomalies}
     refuse_surplus(truth, set(masks.values()))
     for image, mask in masks.items():
         name = f"positive/{image.stem}"
@@ -51,45 +51,45 @@ def rows(raw: Path, category: str, *, fold: int | None = None) -> Iterator[Row]:
         )
 
 
-def _study(root: Path, category: str) -> dict[str, str]:
-    """The 150 normal test images: one generator shuffles capsule, then softgel.
+def _split_as_study(root: Path, category: str) -> dict[str, str]:
+    """Sample the 150 normal test images: one generator shuffles capsule, then softgel.
 
-    The study shuffled the order of its disk, which nobody can repeat; names in order are shuffled here.
+    The study shuffled files in the order of its disk, which is unknown; this function shuffles sorted names.
     """
-    rng = random.Random(SEED)  # noqa: S311  the study's generator
-    drawn: dict[str, str] = {}
-    for one in CATEGORIES:
-        names = [image.stem for image in images(root / one / "negative/data")]
+    rng = random.Random(STUDY_SEED)  # noqa: S311  the study's generator
+    split: dict[str, str] = {}
+    for shuffled in SHUFFLED_CATEGORIES:
+        names = [image.stem for image in list_images(root / shuffled / "negative/data")]
         rng.shuffle(names)
-        if one == category:
-            drawn = {f"negative/{name}": "test" for name in names[:TEST_NORMALS]}
-    return drawn
+        if shuffled == category:
+            split = {f"negative/{name}": "test" for name in names[:TEST_NORMALS]}
+    return split
 
 
-def _fold(raw: Path, category: str, fold: int) -> dict[str, str]:
-    """The split of every image in one fold, by lists `sensum_splits/<category>/<fold>/{train,test}/{neg,pos}*.pckl`."""
+def _read_fold(raw: Path, category: str, fold: int) -> dict[str, str]:
+    """Read the split of every image in a fold from `sensum_splits/<category>/<fold>/{train,test}/{neg,pos}*.pckl`."""
     check_whole_number("dataset.options.fold", fold, high=FOLDS - 1, otherwise="null")
-    folder = root_of(raw, f"sensum_splits/{category}/{fold}") / f"sensum_splits/{category}/{fold}"
+    folder = find_root(raw, f"sensum_splits/{category}/{fold}") / f"sensum_splits/{category}/{fold}"
     split: dict[str, str] = {}
     for part in ("train", "test"):
         for kind, names in (("negative", "neg*.pckl"), ("positive", "pos*.pckl")):
             lists = sorted((folder / part).glob(names))
             if not lists:
                 raise DataError(f"{folder / part}: no list {names}. Download the splits again.")
-            split |= {f"{kind}/{Path(str(entry)).stem}": part for entry in _plain(lists[0])}
+            split |= {f"{kind}/{Path(str(entry)).stem}": part for entry in _read_names(lists[0])}
     return split
 
 
-class _Plain(pickle.Unpickler):
-    """Reads lists, strings and numbers; a pickle that names a class could run anything, so it is refused."""
+class _SafeUnpickler(pickle.Unpickler):
+    """Reads lists, strings and numbers; it refuses classes, since such a pickle could run any code."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
 
-def _plain(path: Path) -> list[Any]:
+def _read_names(path: Path) -> list[Any]:
     try:
-        entries = _Plain(io.BytesIO(path.read_bytes())).load()
+        entries = _SafeUnpickler(io.BytesIO(path.read_bytes())).load()
     except (pickle.UnpicklingError, EOFError, ValueError) as error:
         raise DataError(f"{path} is not a list of names ({error}). Download the splits again.") from error
     return [entry[0] if isinstance(entry, list | tuple) else entry for entry in entries]

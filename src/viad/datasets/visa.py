@@ -9,10 +9,10 @@ from pathlib import Path
 
 from viad.config.params import one_of
 from viad.datasets import Row
-from viad.datasets.folder_trees import only, root_of
+from viad.datasets.folder_trees import find_root, refuse_other_folders
 from viad.errors import DataError
 
-SPLITS = ("1cls", "2cls_highshot", "2cls_fewshot")
+PUBLISHED_SPLITS = ("1cls", "2cls_highshot", "2cls_fewshot")
 
 
 def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
@@ -22,12 +22,12 @@ def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
         ConfigError: an unknown split.
         DataError: a file that the table names is missing.
     """
-    one_of("dataset.options.split", split, SPLITS)
-    root = root_of(raw, "split_csv")
-    only(root / category, "Data")
-    only(root / category / "Data/Images", "Normal", "Anomaly")
-    defects = {one["image"]: one["label"] for one in _table(root / category / "image_anno.csv")}
-    for one in _table(root / f"split_csv/{split}.csv"):
+    one_of("dataset.options.split", split, PUBLISHED_SPLITS)
+    root = find_root(raw, "split_csv")
+    refuse_other_folders(root / category, "Data")
+    refuse_other_folders(root / category / "Data/Images", "Normal", "Anomaly")
+    defects = {one["image"]: one["label"] for one in _read_csv(root / category / "image_anno.csv")}
+    for one in _read_csv(root / f"split_csv/{split}.csv"):
         if one["object"] != category:
             continue
         image, label = root / one["image"], int(one["label"] != "normal")
@@ -48,7 +48,7 @@ def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
         )
 
 
-def _table(path: Path) -> list[dict[str, str]]:
+def _read_csv(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise DataError(f"{path} is missing. Download the dataset again.")
     with path.open(newline="", encoding="utf-8") as file:

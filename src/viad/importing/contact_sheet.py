@@ -1,4 +1,4 @@
-"""A contact sheet: some images of each kind, with the outlines of their masks, to check how the layout was read."""
+"""A contact sheet: some images of each kind, with the outlines of their masks, for checking an import."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,35 +10,37 @@ from viad.artifacts.atomic import replacing
 from viad.artifacts.images import read_image, read_mask, resize_image, resize_mask
 from viad.importing.layouts import Picture
 
-EACH, KINDS = 8, 12  # images a row, rows at most
-SIDE = 160  # pixels
+IMAGES_PER_KIND, MOST_KINDS = 8, 12  # images a row, rows at most
+THUMBNAIL_SIDE = 160  # pixels
 
 
 def draw_contact_sheet(folder: Path, pictures: Sequence[Picture], path: Path) -> None:
-    """Draw a row of images for each category and kind, spread over them.
+    """Draw a row of images for each category and kind, spread over all its images.
 
     Args:
-        folder: that the pictures' paths are relative to.
+        folder: the folder that the pictures' paths are relative to.
         pictures: of any categories.
         path: the JPEG to write.
     """
     kinds: dict[str, list[Picture]] = {}
-    for picture in sorted(pictures, key=lambda one: (one.category, one.label, one.defect)):
+    for picture in sorted(pictures, key=lambda picture: (picture.category, picture.label, picture.defect)):
         kinds.setdefault(f"{picture.category}: {picture.defect or 'normal'}", []).append(picture)
-    shown = dict(list(kinds.items())[:KINDS])
-    figure = Figure(figsize=(EACH * 1.5, len(shown) * 1.85 + 0.5), layout="constrained", dpi=100)
-    left = f"; {len(kinds) - KINDS} more kinds" if len(kinds) > KINDS else ""
+    first_kinds = dict(list(kinds.items())[:MOST_KINDS])
+    figure = Figure(figsize=(IMAGES_PER_KIND * 1.5, len(first_kinds) * 1.85 + 0.5), layout="constrained", dpi=100)
+    left = f"; {len(kinds) - MOST_KINDS} more kinds" if len(kinds) > MOST_KINDS else ""
     figure.suptitle(f"{len(pictures)} images, as imported{left}", fontsize=11)
-    for part, (name, members) in zip(figure.subfigures(len(shown), 1, squeeze=False)[:, 0], shown.items(), strict=True):
+    for part, (name, members) in zip(
+        figure.subfigures(len(first_kinds), 1, squeeze=False)[:, 0], first_kinds.items(), strict=True
+    ):
         part.suptitle(f"{name} ({len(members)})", fontsize=10, x=0.01, ha="left", weight="bold")
-        axes = part.subplots(1, EACH, squeeze=False)[0]
+        axes = part.subplots(1, IMAGES_PER_KIND, squeeze=False)[0]
         for axis in axes:
             axis.set_axis_off()
-        chosen = np.unique(np.linspace(0, len(members) - 1, EACH).round().astype(int))
-        for axis, i in zip(axes, chosen, strict=False):
-            axis.imshow(resize_image(read_image(folder / members[i].image), SIDE, "rgb", "pad"))
+        examples = np.unique(np.linspace(0, len(members) - 1, IMAGES_PER_KIND).round().astype(int))
+        for axis, i in zip(axes, examples, strict=False):
+            axis.imshow(resize_image(read_image(folder / members[i].image), THUMBNAIL_SIDE, "rgb", "pad"))
             if (mask := members[i].mask) is not None:
-                outline = resize_mask(read_mask(folder / mask), SIDE, "pad")
+                outline = resize_mask(read_mask(folder / mask), THUMBNAIL_SIDE, "pad")
                 axis.contour(outline, levels=[0.5], colors="red", linewidths=1)
     with replacing(path) as aside:
         figure.savefig(aside, format="jpeg", pil_kwargs={"quality": 85})

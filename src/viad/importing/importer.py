@@ -1,4 +1,4 @@
-"""`viad import`: a dataset of a user's images, from a folder tree or a CSV."""
+"""`viad import`: importing a user's images as a dataset, from a folder tree or a CSV."""
 
 import csv
 import filecmp
@@ -14,36 +14,40 @@ import yaml
 from viad.artifacts.atomic import replacing
 from viad.artifacts.dvc_adapter import DvcError, Repository
 from viad.artifacts.images import read_image, read_mask
-from viad.datasets.imported import TABLE
+from viad.datasets.imported import TABLE_CSV
 from viad.errors import ConfigError, DataError
 from viad.importing.contact_sheet import draw_contact_sheet
 from viad.importing.layouts import Picture, read_folder, read_table
 
-IMPORTED, CONF, CODE = Path("data/imported"), Path("conf/dataset"), "src/viad/datasets/imported.py"
-SPLIT = "half_reserve"  # of conf/dataset/split
-NAME = re.compile(r"[a-z][a-z0-9_]*")
-COLUMNS = ["sample", "image", "mask", "label", "defect", "split", "group", "domain", "category"]
-HEAD = "# Imported by `viad import`; the images are versioned in {folder}.dvc.\n"
+IMPORT_FOLDER, DATASET_CONF, DATASET_MODULE = (
+    Path("data/imported"),
+    Path("conf/dataset"),
+    "src/viad/datasets/imported.py",
+)
+DEFAULT_SPLIT = "half_reserve"  # of conf/dataset/split
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+TABLE_COLUMNS = ["sample", "image", "mask", "label", "defect", "split", "group", "domain", "category"]
+YAML_COMMENT = "# Imported by `viad import`; the images are versioned in {folder}.dvc.\n"
 
 
 def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run: bool = False) -> str:
-    """Make the dataset `name` of a folder tree or a CSV, and describe how it was read.
+    """Import a folder tree or a CSV as the dataset `name`, and describe the images.
 
-    Writes data/imported/<name>/ (the files and their table) and its .dvc file, a contact sheet beside them, and
+    Writes data/imported/<name>/ (the files and their table), its .dvc file, a contact sheet and
     conf/dataset/<name>.yaml, each whole or not at all; with `dry_run` only the contact sheet.
 
     Args:
-        path: a folder, or a CSV whose paths are relative to its own folder.
+        path: a folder, or a CSV whose paths are relative to its members folder.
         name: of the dataset: lower-case letters, digits and underscores.
         normal: further names of folders with normal images.
-        dry_run: describe the images, and stop.
+        dry_run: only describe the images.
 
     Returns:
         a text for the user.
 
     Raises:
-        ConfigError: the name cannot be used.
-        DataError: the layout is not recognised, or files are missing, unreadable or contradict each other.
+        ConfigError: the name is invalid or belongs to another dataset.
+        DataError: the the layout is not recognised, or files are missing, unreadable or contradictory.
     """
     _check_name(name)
     if not path.exists():
@@ -51,16 +55,16 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
     folder = path if path.is_dir() else path.parent
     pictures, left_out = read_folder(path, normal) if path.is_dir() else (read_table(path), [])
     sizes = _check_files(folder, pictures)
-    out = IMPORTED / name
+    out = IMPORT_FOLDER / name
     sheet = out.with_name(f"{name}.jpg")
     draw_contact_sheet(folder, pictures, sheet)
-    text = _summary(pictures, sizes) + (f"\nIgnored: {', '.join(left_out)}" if left_out else "")
+    text = _summarize(pictures, sizes) + (f"\nIgnored: {', '.join(left_out)}" if left_out else "")
     text += f"\nContact sheet: {sheet}\n"
     if dry_run:
         return text + "Nothing was imported (--dry-run).\n"
     with replacing(out) as aside:
-        _copy(folder, pictures, aside)
-    _version(out, name, pictures)
+        _copy_files(folder, pictures, aside)
+    _version_dataset(out, name, pictures)
     return text + (
         f"Dataset {name}: conf/dataset/{name}.yaml and {out}.dvc, staged for the next commit. Try it:\n"
         f"  dvc exp run -S dataset={name}\n"
@@ -68,15 +72,15 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
 
 
 def _check_name(name: str) -> None:
-    if not NAME.fullmatch(name):
+    if not NAME_PATTERN.fullmatch(name):
         raise ConfigError(f"--name {name}: use lower-case letters, digits and underscores, beginning with a letter.")
-    existing = CONF / f"{name}.yaml"
-    if existing.is_file() and yaml.safe_load(existing.read_text(encoding="utf-8")).get("code") != CODE:
+    existing = DATASET_CONF / f"{name}.yaml"
+    if existing.is_file() and yaml.safe_load(existing.read_text(encoding="utf-8")).get("code") != DATASET_MODULE:
         raise ConfigError(f"--name {name}: {existing} is another dataset. Choose another name.")
 
 
 def _check_files(folder: Path, pictures: Sequence[Picture]) -> Counter[str]:
-    """Open every file once; the sizes and colours found."""
+    """Open every file once, and count the images by size and colour."""
     sizes: Counter[str] = Counter()
     for picture in pictures:
         pixels = read_image(folder / picture.image)
@@ -94,39 +98,44 @@ def _check_files(folder: Path, pictures: Sequence[Picture]) -> Counter[str]:
     return sizes
 
 
-def _copy(folder: Path, pictures: Sequence[Picture], out: Path) -> None:
-    """The files at their relative paths, and the table."""
+def _copy_files(folder: Path, pictures: Sequence[Picture], out: Path) -> None:
+    """Copy the files to their relative paths, and write the table."""
     for picture in pictures:
         for file in (picture.image, picture.mask):
             if file is not None:
-                target = out / _inside(file)
+                target = out / _make_inner_path(file)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if target.exists() and not filecmp.cmp(folder / file, target, shallow=False):
                     raise DataError(f"{folder / file}: another file has the same name. Rename one of them.")
                 shutil.copyfile(folder / file, target)
-    with (out / TABLE).open("w", newline="", encoding="utf-8") as opened:
-        writer = csv.DictWriter(opened, COLUMNS, lineterminator="\n")
+    with (out / TABLE_CSV).open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, TABLE_COLUMNS, lineterminator="\n")
         writer.writeheader()
-        for sample, picture in zip(_ids(pictures), pictures, strict=True):
-            row = {column: getattr(picture, column) for column in COLUMNS[3:]}
-            mask = "" if picture.mask is None else _inside(picture.mask).as_posix()
-            writer.writerow({"sample": sample, "image": _inside(picture.image).as_posix(), "mask": mask, **row})
+        for sample, picture in zip(_make_ids(pictures), pictures, strict=True):
+            row = {column: getattr(picture, column) for column in TABLE_COLUMNS[3:]}
+            mask = "" if picture.mask is None else _make_inner_path(picture.mask).as_posix()
+            writer.writerow(
+                {"sample": sample, "image": _make_inner_path(picture.image).as_posix(), "mask": mask, **row}
+            )
 
 
-def _inside(file: PurePosixPath) -> PurePosixPath:
-    """A path below the imported folder, also of files that a CSV names elsewhere."""
+def _make_inner_path(file: PurePosixPath) -> PurePosixPath:
+    """Make a path below the imported folder, also for files outside the folder of the CSV."""
     return PurePosixPath(*(part for part in file.parts if part not in ("..", "/", ".")))
 
 
-def _ids(pictures: Sequence[Picture]) -> list[str]:
-    """The path without its suffix, but where two files differ in nothing else."""
-    plain = [_inside(picture.image).with_suffix("").as_posix() for picture in pictures]
-    repeated = {name for name, count in Counter(plain).items() if count > 1}
-    return [_inside(p.image).as_posix() if name in repeated else name for name, p in zip(plain, pictures, strict=True)]
+def _make_ids(pictures: Sequence[Picture]) -> list[str]:
+    """Make ids: the path without its suffix, or with it where two files differ in the suffix alone."""
+    stems = [_make_inner_path(picture.image).with_suffix("").as_posix() for picture in pictures]
+    repeated = {name for name, count in Counter(stems).items() if count > 1}
+    return [
+        _make_inner_path(p.image).as_posix() if name in repeated else name
+        for name, p in zip(stems, pictures, strict=True)
+    ]
 
 
-def _version(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
-    """Let DVC version the folder, and write the yaml; staged, as `dvc exp run` sets aside what Git does not know."""
+def _version_dataset(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
+    """Let DVC version the folder, write the yaml, and stage both, since `dvc exp run` ignores files unknown to Git."""
     try:
         with Repository() as repo:
             conf = _write_yaml(name, pictures, repo.add_folder(folder))
@@ -136,16 +145,16 @@ def _version(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
 
 
 def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
-    folder = IMPORTED / name
+    folder = IMPORT_FOLDER / name
     dataset: dict[str, Any] = {
-        "defaults": [{"split": SPLIT}, "_self_"],
+        "defaults": [{"split": DEFAULT_SPLIT}, "_self_"],
         "name": name,
-        "code": CODE,
+        "code": DATASET_MODULE,
         "categories": sorted({picture.category for picture in pictures}),
         "attribution": "",
         "about": {
             "title": name, "paper": "", "licence": "yours", "shareable": False, "size": "",
-            "masks": "yes" if any(picture.mask for picture in pictures) else "no", "serves": "your own parts",
+            "masks": "yes" if any(picture.mask for picture in pictures) else "no", "serves": "your members parts",
         },
         "source": {"folder": folder.as_posix(), "md5": md5},
         "archive": None,
@@ -153,32 +162,32 @@ def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
         "counts": None,
         "doubtful_defects": [],
     }  # fmt: skip
-    if not _spares_anomalies(pictures):
+    if not _can_fill_reserve(pictures):
         dataset["split"] = {"reserve_anomalies": 0}
-    with replacing(CONF / f"{name}.yaml") as aside:
+    with replacing(DATASET_CONF / f"{name}.yaml") as aside:
         text = yaml.safe_dump(dataset, sort_keys=False, allow_unicode=True)
-        aside.write_text(HEAD.format(folder=folder) + text, encoding="utf-8")
-    return CONF / f"{name}.yaml"
+        aside.write_text(YAML_COMMENT.format(folder=folder) + text, encoding="utf-8")
+    return DATASET_CONF / f"{name}.yaml"
 
 
-def _spares_anomalies(pictures: Sequence[Picture]) -> bool:
-    """Whether a part of the test anomalies can go to the reserve: there are ten, and the split has no reserve."""
+def _can_fill_reserve(pictures: Sequence[Picture]) -> bool:
+    """Tell whether test anomalies can go to the reserve: there are at least ten, and no image is in a reserve yet."""
     return sum(picture.label for picture in pictures) >= 10 and all(picture.split != "reserve" for picture in pictures)
 
 
-def _summary(pictures: Sequence[Picture], sizes: Counter[str]) -> str:
-    """The number of images by category, split and kind, in words."""
+def _summarize(pictures: Sequence[Picture], sizes: Counter[str]) -> str:
+    """Summarize the number of images by category, split and kind, in words."""
     lines = []
     for category in sorted({picture.category for picture in pictures}):
-        own = [picture for picture in pictures if picture.category == category]
-        lines.append(f"Category {category}: {len(own)} images")
-        for split in sorted({picture.split for picture in own}):
-            part = [picture for picture in own if picture.split == split]
+        members = [picture for picture in pictures if picture.category == category]
+        lines.append(f"Category {category}: {len(members)} images")
+        for split in sorted({picture.split for picture in members}):
+            part = [picture for picture in members if picture.split == split]
             kinds = Counter(picture.defect or "normal" for picture in part)
             lines.append(
                 f"  {split or 'no split'}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
             )
-        masked = sum(picture.mask is not None for picture in own)
-        lines.append(f"  masks: {masked} of {sum(picture.label for picture in own)} anomalous images")
+        masked = sum(picture.mask is not None for picture in members)
+        lines.append(f"  masks: {masked} of {sum(picture.label for picture in members)} anomalous images")
     common = ", ".join(f"{size} ({count})" for size, count in sizes.most_common(5))
     return "\n".join([*lines, f"Sizes: {common}" + (f" and {len(sizes) - 5} others" if len(sizes) > 5 else "")])

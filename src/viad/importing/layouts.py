@@ -1,4 +1,4 @@
-"""Reading the layout of a user's folder or CSV: normal images, masks, splits, categories."""
+"""Reading the layout of a user's folder or CSV: normal images, masks, splits and categories."""
 
 import csv
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from viad.artifacts.images import read_image, read_mask
-from viad.datasets.folder_trees import SUFFIXES
+from viad.datasets.folder_trees import IMAGE_SUFFIXES
 from viad.errors import DataError
 
 NORMAL_WORDS = {
@@ -22,11 +22,11 @@ MASK_WORDS = {
     "mask", "masks", "ground_truth", "groundtruth", "gt", "label", "labels", "annotation", "annotations", "annot",
     "segmentation", "segmentations", "seg", "truth", "defect_mask",
 }  # fmt: skip
-PLAIN_WORDS = {"image", "images", "img", "imgs", "data", "anomalies", "defects", "pictures", "photos"}
-ANOMALOUS = "anomalous"  # the defect type of an anomaly without a named one
+NEUTRAL_WORDS = {"image", "images", "img", "imgs", "data", "anomalies", "defects", "pictures", "photos"}
+UNNAMED_DEFECT = "anomalous"  # the defect type of an anomaly whose type has no name
 MASK_ENDING = re.compile(r"[ _.-]*(mask|gt|label|seg|annotation|truth)$", re.IGNORECASE)
 # Accepted names of each column of a CSV.
-COLUMNS = {
+ACCEPTED_COLUMN_NAMES = {
     "image": ("image", "path", "file", "filename", "file_name", "image_path", "img"),
     "label": ("label", "class", "target", "is_anomaly", "anomalous", "anomaly", "defective"),
     "mask": ("mask", "mask_path", "ground_truth", "gt"),
@@ -40,7 +40,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of a layout, its files relative to the layout's folder."""
+    """An image of a layout, with files relative to the folder of the layout."""
 
     image: PurePosixPath
     label: int
@@ -62,60 +62,64 @@ class _File:
     kinds: list[str] = field(default_factory=list)  # folder names that are neither a split nor for masks
 
 
-def _word(name: str) -> str:
+def _normalize_name(name: str) -> str:
     return re.sub(r"[ -]+", "_", name.lower())
 
 
 def read_folder(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture], list[str]]:
-    """The images of a folder tree in order, and the ignored ones, outside of all recognised folders.
+    """Read the images of a folder tree in order, and list the ignored ones outside all recognised folders.
 
-    Folders named as a split, as normal or as masks are recognised; any other folder beside or below
-    them is a defect type. The folder above that of the normal images names the category. Without such
-    folders a mask that is not empty makes an image anomalous. Anomalies in a training folder are the reserve.
+    Folders whose names mean a split, normal images or masks are recognised; any other folder beside or below them is a
+    defect type. The folder above the normal images names the category. Without such folders, an image with a mask that
+    is not empty is anomalous. Anomalies in a training folder go to the reserve.
 
     Args:
         folder: the tree.
         normal: further names of folders that hold normal images.
 
     Raises:
-        DataError: no image, or no normal image.
+        DataError: the folder has no image, or no normal image.
     """
-    words = NORMAL_WORDS | {_word(name) for name in normal}
+    words = NORMAL_WORDS | {_normalize_name(name) for name in normal}
     paths = sorted(
         PurePosixPath(file.relative_to(folder).as_posix())
         for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES and file.is_file()
+        if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
         and not any(part.startswith((".", "__MACOSX")) for part in file.relative_to(folder).parts)
     )  # fmt: skip
     if not paths:
-        raise DataError(f"{folder}: no image found ({', '.join(sorted(SUFFIXES))}).")
+        raise DataError(f"{folder}: no image found ({', '.join(sorted(IMAGE_SUFFIXES))}). Name a folder of images.")
     stems = {path.with_suffix("").as_posix().lower() for path in paths}
-    files = [_placed(path, stems) for path in paths]
-    there = set(paths)
+    files = [_classify_file(path, stems) for path in paths]
+    all_paths = set(paths)
     for file in files:
-        file.is_mask = file.is_mask or _is_twin(folder, file.path, there)
-    masks = _by_stem(file for file in files if file.is_mask)
+        file.is_mask = file.is_mask or _is_mask_of_twin(folder, file.path, all_paths)
+    masks = _group_by_stem(file for file in files if file.is_mask)
     images = [file for file in files if not file.is_mask]
-    roots = {_above(file, words) for file in images if any(_word(kind) in words for kind in file.kinds)}
-    roots |= {_above(file, words) for file in images if file.split and not file.kinds}
-    told = [file for file in images if any(kind not in root for root in roots for kind in file.kinds) or file.split]
-    silent = {file.path for file in images} - {file.path for file in told}
-    left_out = sorted(path.as_posix() for path in silent) if told else []
-    pictures = [_picture(file, masks, roots, words, folder) for file in told or images]
+    roots = {
+        _find_category_folders(file, words)
+        for file in images
+        if any(_normalize_name(kind) in words for kind in file.kinds)
+    }
+    roots |= {_find_category_folders(file, words) for file in images if file.split and not file.kinds}
+    placed = [file for file in images if any(kind not in root for root in roots for kind in file.kinds) or file.split]
+    ignored = {file.path for file in images} - {file.path for file in placed}
+    left_out = sorted(path.as_posix() for path in ignored) if placed else []
+    pictures = [_make_picture(file, masks, roots, words, folder) for file in placed or images]
     if not any(picture.label == 0 for picture in pictures):
-        seen = sorted({kind for file in images for kind in file.kinds})
+        kinds = sorted({kind for file in images for kind in file.kinds})
         raise DataError(
             f"{folder}: no folder of normal images found. Name it one of {', '.join(sorted(words))}, or "
-            f"name it with --normal (folders here: {', '.join(seen) or 'none'}), or describe the images in a CSV."
+            f"name it with --normal (folders here: {', '.join(kinds) or 'none'}), or describe the images in a CSV."
         )
     return pictures, left_out
 
 
-def _placed(path: PurePosixPath, stems: set[str]) -> _File:
-    """What the folders of a path say; masks are in a folder of masks, or beside their image with an ending."""
+def _classify_file(path: PurePosixPath, stems: set[str]) -> _File:
+    """Classify a file by its folders; a mask is in a folder of masks, or beside its image with an ending."""
     file = _File(path)
     for part in path.parts[:-1]:
-        word = _word(part)
+        word = _normalize_name(part)
         if word in SPLIT_WORDS:
             file.split = SPLIT_WORDS[word]
         elif word in MASK_WORDS:
@@ -123,7 +127,7 @@ def _placed(path: PurePosixPath, stems: set[str]) -> _File:
         elif MASK_ENDING.search(part):
             file.is_mask = True
             file.kinds.append(MASK_ENDING.sub("", part))
-        elif word not in PLAIN_WORDS:
+        elif word not in NEUTRAL_WORDS:
             file.kinds.append(part)
     own = MASK_ENDING.sub("", path.stem)
     if own and own != path.stem and (path.parent / own).as_posix().lower() in stems:
@@ -131,127 +135,133 @@ def _placed(path: PurePosixPath, stems: set[str]) -> _File:
     return file
 
 
-def _is_twin(folder: Path, path: PurePosixPath, paths: set[PurePosixPath]) -> bool:
-    """Whether a PNG beside an image of the same name is its mask: grey, and most of it black."""
+def _is_mask_of_twin(folder: Path, path: PurePosixPath, paths: set[PurePosixPath]) -> bool:
+    """Tell whether a PNG beside an image of the same name is its mask: grey, and mostly black."""
     if path.suffix.lower() != ".png" or not any(path.with_suffix(end) in paths for end in (".jpg", ".jpeg", ".bmp")):
         return False
     pixels = read_image(folder / path)
     return pixels.ndim == 2 and float((pixels == 0).mean()) > 0.5
 
 
-def _by_stem(masks: Iterable[_File]) -> dict[str, list[_File]]:
+def _group_by_stem(masks: Iterable[_File]) -> dict[str, list[_File]]:
     found: dict[str, list[_File]] = {}
     for mask in masks:
         found.setdefault(MASK_ENDING.sub("", mask.path.stem).lower(), []).append(mask)
     return found
 
 
-def _above(file: _File, words: set[str]) -> tuple[str, ...]:
-    """The folders above the split or the normal kind: the category."""
+def _find_category_folders(file: _File, words: set[str]) -> tuple[str, ...]:
+    """Find the folders above the split or the normal images: the category."""
     above: list[str] = []
     for part in file.path.parts[:-1]:
-        if _word(part) in SPLIT_WORDS or _word(part) in words or _word(part) in PLAIN_WORDS:
+        if (
+            _normalize_name(part) in SPLIT_WORDS
+            or _normalize_name(part) in words
+            or _normalize_name(part) in NEUTRAL_WORDS
+        ):
             break
         above.append(part)
     return tuple(above)
 
 
-def _picture(
+def _make_picture(
     file: _File, masks: Mapping[str, list[_File]], roots: set[tuple[str, ...]], words: set[str], folder: Path
 ) -> Picture:
     parts = file.path.parts[:-1]
     root = max((root for root in roots if parts[: len(root)] == root), key=len, default=())
     kinds = [kind for kind in file.kinds if kind not in root]
-    own = _mask_of(file, masks.get(file.path.stem.lower(), []), root, kinds)
+    own = _choose_mask(file, masks.get(file.path.stem.lower(), []), root, kinds)
     if kinds:
-        normal = any(_word(kind) in words for kind in kinds)
-    elif own is not None:  # no folder says what it is: its mask does
+        normal = any(_normalize_name(kind) in words for kind in kinds)
+    elif own is not None:  # no folder names its kind, so the mask decides
         normal = not read_mask(folder / own.path).any()
-    else:  # what training gets is normal, and an image without a mask among others that have one
+    else:  # training images are normal, and so are images without a mask if others have one
         normal = file.split == "train" or bool(masks)
     return Picture(
         image=file.path,
         label=int(not normal),
         category="-".join(root) if len(roots) > 1 else "all",
         mask=None if normal or own is None else own.path,
-        defect="" if normal else "-".join(kinds) or ANOMALOUS,
+        defect="" if normal else "-".join(kinds) or UNNAMED_DEFECT,
         split="reserve" if not normal and file.split == "train" else file.split,
     )
 
 
-def _mask_of(file: _File, candidates: list[_File], root: tuple[str, ...], kinds: list[str]) -> _File | None:
-    """The one mask of the image's name in its category; of several, that of its kind, then that of its split."""
+def _choose_mask(file: _File, candidates: list[_File], root: tuple[str, ...], kinds: list[str]) -> _File | None:
+    """Choose the mask of the image's name in its category; of several, by kind, then by split, then by folder."""
     found = [mask for mask in candidates if mask.path.parts[: len(root)] == root]
     for same in (
-        lambda mask: _kinds(mask, root) == set(map(_word, kinds)),
+        lambda mask: _list_kinds(mask, root) == set(map(_normalize_name, kinds)),
         lambda mask: mask.split in ("", file.split),
         lambda mask: mask.path.parent == file.path.parent,
     ):
         if len(found) > 1:
             found = [mask for mask in found if same(mask)] or found
-    # A mask of another kind that happens to have this name is none.
-    wanted = set(map(_word, kinds))
-    shared = [mask for mask in found if not (own := _kinds(mask, root)) or not kinds or own & wanted]
+    # A mask of another kind that happens to have this name belongs to another image.
+    wanted = set(map(_normalize_name, kinds))
+    shared = [mask for mask in found if not (own := _list_kinds(mask, root)) or not kinds or own & wanted]
     if len(shared) > 1:
         raise DataError(
-            f"{file.path}: it has two masks, {shared[0].path} and {shared[1].path}. Rename one, or use a CSV."
+            f"{file.path} has two masks, {shared[0].path} and {shared[1].path}. Rename one of them, or use a CSV."
         )
     return shared[0] if shared else None
 
 
-def _kinds(file: _File, root: tuple[str, ...]) -> set[str]:
-    return {_word(kind) for kind in file.kinds if kind not in root}
+def _list_kinds(file: _File, root: tuple[str, ...]) -> set[str]:
+    return {_normalize_name(kind) for kind in file.kinds if kind not in root}
 
 
 def read_table(path: Path) -> list[Picture]:
-    """The images of a CSV, their paths relative to its folder.
+    """Read the images of a CSV, with paths relative to its folder.
 
-    Columns are `image` and `label` (0, 1, a word for normal, or a kind of defect), and, optionally
-    `mask`, `defect`, `split`, `group`, `domain` and `category`; other common names are accepted.
+    The columns are `image` and `label` (0, 1, a word for normal, or a defect type) and, optionally, `mask`, `defect`,
+    `split`, `group`, `domain` and `category`; other common names are accepted.
 
     Raises:
         DataError: a column is missing, or a value is invalid.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file, dialect=_dialect(path)))
+        rows = list(csv.DictReader(file, dialect=_detect_dialect(path)))
     if not rows:
         raise DataError(f"{path}: the table is empty. Add a row per image.")
-    names = {_word(name): name for name in rows[0] if name}
+    names = {_normalize_name(name): name for name in rows[0] if name}
     column = {
-        key: names[next(n for n in known if n in names)] for key, known in COLUMNS.items() if set(known) & set(names)
+        key: names[next(n for n in known if n in names)]
+        for key, known in ACCEPTED_COLUMN_NAMES.items()
+        if set(known) & set(names)
     }
     for needed in ("image", "label"):
         if needed not in column:
-            raise DataError(f"{path}: no column '{needed}', only {', '.join(rows[0])}.")
+            raise DataError(f"{path}: no column '{needed}', only {', '.join(rows[0])}. Add the column.")
     return [
-        _row(path, number, {k: (row[name] or "").strip() for k, name in column.items()})
+        _parse_row(path, number, {k: (row[name] or "").strip() for k, name in column.items()})
         for number, row in enumerate(rows, 2)
     ]
 
 
-def _dialect(path: Path) -> type[csv.Dialect]:
+def _detect_dialect(path: Path) -> type[csv.Dialect]:
     class Dialect(csv.excel):
         delimiter = ";" if ";" in path.read_text(encoding="utf-8-sig").split("\n")[0] else ","
 
     return Dialect
 
 
-def _row(path: Path, line: int, row: Mapping[str, str]) -> Picture:
-    said = _word(row["label"])
+def _parse_row(path: Path, line: int, row: Mapping[str, str]) -> Picture:
+    label = _normalize_name(row["label"])
     split = row.get("split", "")
-    if split and _word(split) not in {*SPLIT_WORDS, "reserve"}:
-        raise DataError(f"{path}, line {line}: the split '{split}' is not known. Use train, val, test or reserve.")
-    if not said or not row["image"]:
+    if split and _normalize_name(split) not in {*SPLIT_WORDS, "reserve"}:
+        raise DataError(f"{path}, line {line}: the split '{split}' is unknown. Use train, val, test or reserve.")
+    if not label or not row["image"]:
         raise DataError(f"{path}, line {line}: image or label is empty. Fill in both.")
-    normal = said in NORMAL_WORDS or said == "false"
-    named = "" if said in {"1", "true"} else row["label"]
+    normal = label in NORMAL_WORDS or label == "false"
+    named = "" if label in {"1", "true"} else row["label"]
     return Picture(
         image=PurePosixPath(Path(row["image"]).as_posix()),
         label=int(not normal),
         category=row.get("category", "") or "all",
         mask=PurePosixPath(Path(row["mask"]).as_posix()) if row.get("mask") and not normal else None,
-        defect="" if normal else row.get("defect", "") or named or ANOMALOUS,
-        split=SPLIT_WORDS.get(_word(split), split),
+        defect="" if normal else row.get("defect", "") or named or UNNAMED_DEFECT,
+        split=SPLIT_WORDS.get(_normalize_name(split), split),
         group=row.get("group", ""),
         domain=row.get("domain", ""),
     )

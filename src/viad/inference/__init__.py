@@ -1,1 +1,1 @@
-"""Scoring images, and measuring its cost."""
+"""Scoring images, and measuring the cost of scoring."""

@@ -1,8 +1,8 @@
 """The cost of a prediction: latency, memory, parameters.
 
-Latency is the time from a decoded image in memory (float32 in [0, 1]) to its score and its
-map at the image's resolution, at batch 1: including normalisation, transfer to the device, upsampling
-and smoothing, without reading and decoding files; after warm-up, with the device synchronised.
+Latency is the time from a decoded image in memory (float32 in [0, 1]) to its score and its map at the image's
+resolution, at batch 1. It includes normalisation, transfer to the device, upsampling and smoothing, but not reading and
+decoding files. It is measured after warm-up, with the device synchronised.
 """
 
 import resource
@@ -15,28 +15,28 @@ import numpy as np
 import torch
 from anomalib.models import AnomalibModule
 
-from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, resize_maps
 from viad.inference.scoring import score_batch
 from viad.training.loading import load_tensor
 
-WARM_UP, REPEATS = 3, 30
+WARM_UP_IMAGES, TIMED_IMAGES = 3, 30
 
 
 def measure_latency(model: AnomalibModule, recipe: Recipe, images: list[str], device: torch.device) -> dict[str, float]:
-    """Median and 95th percentile latency at batch 1, in milliseconds, over at most 30 images."""
-    tensors = [load_tensor(Path(image))[None] for image in images[: WARM_UP + REPEATS]]
+    """Measure median and 95th percentile latency at batch 1, in milliseconds, over at most 30 images."""
+    tensors = [load_tensor(Path(image))[None] for image in images[: WARM_UP_IMAGES + TIMED_IMAGES]]
     times = []
-    for tensor in tensors[:WARM_UP] + tensors:
+    for tensor in tensors[:WARM_UP_IMAGES] + tensors:
         start = time.perf_counter()
         _, maps = score_batch(model, tensor, device)
-        render(maps, recipe)
+        resize_maps(maps, recipe)
         times.append(1000 * (time.perf_counter() - start))
-    counted = np.array(times[WARM_UP:])
-    return {"latency_p50_ms": float(np.median(counted)), "latency_p95_ms": float(np.quantile(counted, 0.95))}
+    measured = np.array(times[WARM_UP_IMAGES:])
+    return {"latency_p50_ms": float(np.median(measured)), "latency_p95_ms": float(np.quantile(measured, 0.95))}
 
 
-def footprint(model: AnomalibModule, folder: Path, device: torch.device) -> dict[str, Any]:
-    """Parameters (backbone included), bytes on disk without it, and peak memory of this process or its GPU."""
+def measure_footprint(model: AnomalibModule, folder: Path, device: torch.device) -> dict[str, Any]:
+    """Measure parameters (with the backbone), megabytes on disk (without it) and peak memory of this process or GPU."""
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device)
     else:

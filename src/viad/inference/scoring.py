@@ -11,17 +11,17 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from viad.errors import DataError
-from viad.training.loading import batches
+from viad.training.loading import load_batches
 
 BATCH_SIZE = 16
 
 
-def score(
+def score_images(
     model: AnomalibModule, rows: pd.DataFrame, device: torch.device, maps_file: Path, category: str
 ) -> Iterator[np.ndarray]:
-    """Yield the scores batch by batch, and write the maps to `maps_file` as they come."""
+    """Yield the scores batch by batch, and write the maps to `maps_file`."""
     stored = None
-    loader = batches(rows, BATCH_SIZE, on_gpu=device.type == "cuda")
+    loader = load_batches(rows, BATCH_SIZE, on_gpu=device.type == "cuda")
     first = 0
     for batch in tqdm(loader, desc=f"predict {category}", unit="batch", mininterval=1):
         scores, maps = score_batch(model, batch.image, device)
@@ -39,14 +39,14 @@ def score(
         stored.flush()
 
 
-def map_recipe(model: AnomalibModule) -> tuple[str, float]:
-    """The interpolation and smoothing with which a model's maps are resized to the image."""
+def find_map_resizing(model: AnomalibModule) -> tuple[str, float]:
+    """Find the interpolation and the smoothing with which a model's maps are resized to the image."""
     return getattr(model, "MAP_INTERPOLATION", "bilinear"), getattr(model, "MAP_SIGMA", 0.0)
 
 
 @torch.inference_mode()
 def score_batch(model: AnomalibModule, images: torch.Tensor, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (B,) and maps (B, h, w) of images (B, 3, H, W) in [0, 1], as float32 in main memory."""
+    """Compute scores (B,) and maps (B, h, w) of images (B, 3, H, W) in [0, 1], as float32 in main memory."""
     output = model(images.to(device, non_blocking=True))
     scores = output.pred_score.float().flatten().cpu().numpy()
     maps = output.anomaly_map.float().cpu().numpy()

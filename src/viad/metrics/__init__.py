@@ -1,6 +1,6 @@
-"""Metrics: pure functions of raw scores, `None` where a metric is not defined.
+"""Metrics: pure functions of raw scores; `None` where a metric is undefined.
 
-Higher scores are more anomalous. Scores are compared as stored: nothing is normalised,
-clamped or squashed, so a strictly increasing map of them changes no rank metric (PG and PB
-interpolate between scores, as anomalib's do, so they can move between two of them).
+Higher scores are more anomalous. The functions compare scores as stored, without normalising or clamping them, so a
+strictly increasing map of the scores changes no rank metric. (PG and PB interpolate between scores, as anomalib's do,
+so such a map can change them slightly.)
 """

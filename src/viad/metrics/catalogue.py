@@ -1,8 +1,9 @@
-"""The catalogue of metrics: what each is called, which way it is better, and where it is shown.
+"""The catalogue of metrics: their names, which direction is better, and where they are shown.
 
 This is the only list of metrics. The summary, the tables of experiments, comparisons, docs/, the page and the columns
 of `dvc exp show` are derived from it. A measured metric is computed by the function of the same name in the module of
-its level (`MODULES` in measurement.py): no function stands here, so that tables need not import scikit-learn or OpenCV.
+its level (`FUNCTION_MODULES` in measurement.py). The catalogue refers to no function, so tables need not import
+scikit-learn or OpenCV.
 """
 
 from collections.abc import Iterable
@@ -12,23 +13,24 @@ from typing import Literal
 Level = Literal["image", "threshold", "shift", "pixel", "cost", "training"]
 Place = Literal["results", "compare", "page", "models", "datasets", "recommendation"]
 
-MEASURED: tuple[Level, ...] = ("image", "threshold", "shift", "pixel")  # by evaluate; predict and train have the rest
+# The levels that evaluate measures; predict and train measure the others.
+MEASURED_LEVELS: tuple[Level, ...] = ("image", "threshold", "shift", "pixel")
 
 
 @dataclass(frozen=True)
 class Metric:
     """A metric.
 
-    key: its name in every file; of a measured metric also the name of its function.
+    key: its name in every file; for a measured metric also the name of its function.
     label: its heading in tables and on the page.
-    level: what it is computed from: `image` scores and labels, scores at a `threshold`, scores under a `shift`, `pixel`
-        scores and masks; `cost` is measured by predict, `training` by train.
+    level: its input: `image` scores and labels, scores at a `threshold`, scores under a `shift`, `pixel` scores and
+        masks; predict measures `cost`, and train measures `training`.
     better: which direction is better.
     digits: after the decimal point, in tables and on the page.
-    shown: places beside those that have every metric (metrics/summary.json, docs/experiments.csv, docs/metrics.md, the
+    shown: places besides those that have every metric (metrics/summary.json, docs/experiments.csv, docs/metrics.md, the
         CSV and JSON of a comparison): `results` (the table of a run), `compare` (the tables of a comparison that people
         read), `page`, `models` and `datasets` (the tables of docs/), `recommendation` (its sentence).
-    interval: whether it gets a bootstrap interval; for metrics of level `image`.
+    interval: whether it has a bootstrap interval; for metrics of level `image`.
     explanation: one line, for docs/metrics.md and the page.
     """
 
@@ -47,7 +49,7 @@ class Metric:
         return f"training.{self.key}" if self.level == "training" else self.key
 
     def format(self, value: float) -> str:
-        """A value as tables show it."""
+        """Format a value for tables."""
         return f"{value:.{self.digits}f}"
 
 
@@ -155,25 +157,25 @@ CATALOGUE: tuple[Metric, ...] = (
 
 
 def metrics_at(*levels: Level) -> list[Metric]:
-    """The metrics of some levels, in the order of the catalogue."""
+    """List the metrics of some levels, in the order of the catalogue."""
     return [metric for metric in CATALOGUE if metric.level in levels]
 
 
 def measured_metrics() -> list[Metric]:
-    """The metrics that evaluate computes from predictions."""
-    return metrics_at(*MEASURED)
+    """List the metrics that evaluate computes from predictions."""
+    return metrics_at(*MEASURED_LEVELS)
 
 
 def metrics_shown(place: Place, metrics: Iterable[Metric] | None = None) -> list[Metric]:
-    """The metrics (all, or some of them) that a place shows."""
+    """List those of the metrics (by default all) that a place shows."""
     return [metric for metric in (CATALOGUE if metrics is None else metrics) if place in metric.shown]
 
 
 def find_metric(key: str) -> Metric:
-    """The metric of a key.
+    """Find the metric of a key.
 
     Raises:
-        KeyError: the catalogue has none.
+        KeyError: the catalogue has no such metric.
     """
     for metric in CATALOGUE:
         if metric.key == key:

@@ -1,7 +1,7 @@
 """Image-level metrics of scores (N,) and labels (N,), 0 normal and 1 anomalous.
 
-The catalogue names those that are measured. Rank metrics are scikit-learn's. PGn and PBn
-are those of Baitieva et al. (CVPRW 2025), as anomalib computes them.
+The catalogue lists those that evaluate measures. Rank metrics are scikit-learn's. PGn and PBn are those of Baitieva et
+al. (CVPRW 2025), as anomalib computes them.
 """
 
 import numpy as np
@@ -18,12 +18,12 @@ def image_auroc(scores: Scores, labels: Labels) -> float | None:
 
 
 def image_aupr(scores: Scores, labels: Labels) -> float | None:
-    """Average precision, anomalous positive; None without both classes."""
+    """Average precision, anomalous images being the positives; None without both classes."""
     return float(average_precision_score(labels, scores)) if _has_two_classes(labels) else None
 
 
 def image_f1max(scores: Scores, labels: Labels) -> float | None:
-    """The F1 score at the best threshold for these very labels: an oracle. None without both classes."""
+    """The F1 score at the best threshold for the same labels: an oracle. None without both classes."""
     if not _has_two_classes(labels):
         return None
     precision, recall, _ = precision_recall_curve(labels, scores)
@@ -31,10 +31,10 @@ def image_f1max(scores: Scores, labels: Labels) -> float | None:
 
 
 def pg(scores: Scores, labels: Labels, false_negative_rate: float) -> float | None:
-    """PGn, presorted good: the share of normals below the score that n % of the anomalies stay under.
+    """PGn, presorted good: the share of normal images that score below the nth percentile of the anomalous ones.
 
-    An operator need not look at these images again, at the price of missing n % of the
-    anomalies. None without both classes.
+    An operator can release these images without inspection, at the price of missing n % of the anomalies. None without
+    both classes.
     """
     if not _has_two_classes(labels):
         return None
@@ -43,10 +43,10 @@ def pg(scores: Scores, labels: Labels, false_negative_rate: float) -> float | No
 
 
 def pb(scores: Scores, labels: Labels, false_positive_rate: float) -> float | None:
-    """PBn, presorted bad: the share of anomalies above the score that n % of the normals exceed.
+    """PBn, presorted bad: the share of anomalous images that score above the (100 - n)th percentile of the normal ones.
 
-    These images can be rejected unseen, at the price of rejecting n % of the normals.
-    None without both classes.
+    An operator can reject these images without inspection, at the price of rejecting n % of the normal ones. None
+    without both classes.
     """
     if not _has_two_classes(labels):
         return None
@@ -78,8 +78,8 @@ def image_auroc_by_defect(scores: Scores, labels: Labels, defects: NDArray[np.st
     """AUROC of each defect type against all normals; types by name, sorted."""
     result = {}
     for defect in sorted(set(defects[labels == 1])):
-        chosen = (labels == 0) | (defects == defect)
-        if (value := image_auroc(scores[chosen], labels[chosen])) is not None:
+        rows = (labels == 0) | (defects == defect)
+        if (value := image_auroc(scores[rows], labels[rows])) is not None:
             result[str(defect)] = value
     return result
 

@@ -1,4 +1,4 @@
-"""Pixel-level metrics, computed from counts of pixels by score; the catalogue names those that are measured.
+"""Pixel-level metrics, computed from counts of pixels by score; the catalogue lists those that evaluate measures.
 
 Definitions: AUPRO, Bergmann et al., IJCV 2021 (overlap averaged over connected regions,
 8-neighbourhood; area up to the limit, interpolated there, over the limit). AUPIMO,
@@ -19,47 +19,45 @@ def pixel_auroc(counts: PixelCounts) -> float:
 
 
 def pixel_ap(counts: PixelCounts) -> float:
-    """Average precision of all pixels, anomalous positive."""
+    """Average precision of all pixels, anomalous pixels being the positives."""
     precision = counts.true[1:] / np.maximum(counts.true[1:] + counts.false[1:], 1)
     return float((np.diff(counts.recall) * precision).sum())
 
 
 def pixel_f1max(counts: PixelCounts) -> float:
-    """The F1 score of all pixels at the best threshold for these very masks: an oracle."""
+    """The F1 score of all pixels at the best threshold for the same masks: an oracle."""
     true, false = counts.true, counts.false
     return float((2 * true[1:] / (true[1:] + false[1:] + true[-1])).max())
 
 
 def aupro_30(counts: PixelCounts) -> float:
     """AUPRO up to a false positive rate of 0.30."""
-    return _area(counts.false_positive_rate, counts.overlap, 0.30)
+    return _integrate(counts.false_positive_rate, counts.overlap, 0.30)
 
 
 def aupro_5(counts: PixelCounts) -> float:
     """AUPRO up to a false positive rate of 0.05."""
-    return _area(counts.false_positive_rate, counts.overlap, 0.05)
+    return _integrate(counts.false_positive_rate, counts.overlap, 0.05)
 
 
 def aupimo(counts: PixelCounts) -> float | None:
     """Mean over anomalous images of the recall integrated over log false positive rate; None without normal images.
 
-    The trapezoidal sum is linear in the recall, and recall is a mean over the image's
-    anomalous pixels. So each code has a weight, and an image's value is the mean weight
-    of its anomalous pixels.
+    The trapezoidal sum is linear in the recall, and recall is a mean over the image's anomalous pixels. So each code
+    has a weight, and the value of an image is the mean weight of its anomalous pixels.
     """
     if counts.normal_images.sum() == 0:
         return None
     weight = _aupimo_weights(counts.normal_images)
     values: list[float] = []
     for maps, masks in counts.stream():
-        some = masks.any(axis=(1, 2))
-        values += [
-            float(weight[counts.codes(one[mask])].mean()) for one, mask in zip(maps[some], masks[some], strict=True)
-        ]
+        anomalous = masks.any(axis=(1, 2))
+        for image_map, mask in zip(maps[anomalous], masks[anomalous], strict=True):
+            values.append(float(weight[counts.codes(image_map[mask])].mean()))
     return float(np.mean(values)) if values else None
 
 
-def _area(x: Counts, y: Counts, limit: float) -> float:
+def _integrate(x: Counts, y: Counts, limit: float) -> float:
     """Trapezoidal area under y(x) for x from 0 to `limit`, interpolated there, over `limit`."""
     inside = x <= limit
     edge = np.interp(limit, x, y)
@@ -67,13 +65,13 @@ def _area(x: Counts, y: Counts, limit: float) -> float:
 
 
 def _aupimo_weights(normal_images: Counts) -> Counts:
-    """What a pixel of each code adds to its image's AUPIMO, 0 to 1."""
+    """The contribution of a pixel of each code to the AUPIMO of its image, 0 to 1."""
     low, high = np.log(AUPIMO_BOUNDS)
     falling = np.cumsum(normal_images[::-1])  # false positives at each code as threshold, highest code first
     rate = np.log(np.maximum(falling / falling[-1], np.finfo(float).tiny))
-    # The curve's piece between two thresholds, cut to the bounds. A recall that moves linearly
-    # between its ends a and b integrates to width * ((1 - share) * a + share * b). Before the first
-    # false positive (log 0) there is no line to follow: the recall reached without any holds.
+    # The piece of the curve between two thresholds, cut to the bounds. A recall that changes linearly
+    # from a to b integrates to width * ((1 - share) * a + share * b). Before the first false positive
+    # (log 0) the curve is undefined: the recall without any false positive counts.
     left, right = np.clip(rate[:-1], low, high), np.clip(rate[1:], low, high)
     linear = (right > left) & (falling[:-1] > 0)
     span = np.where(linear, rate[1:] - rate[:-1], 1.0)

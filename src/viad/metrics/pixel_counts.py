@@ -1,14 +1,13 @@
 """Counts of pixels by score, in memory that does not grow with the number of maps.
 
-Each score gets an integer code, the larger the score the larger the code. Counts of
-normal, anomalous and region-weighted pixels per code are all that the metrics need: AUROC,
-AP, F1max, AUPRO at any limit and AUPIMO are sums over them.
+Each score has an integer code; larger scores have larger codes. The metrics need only the counts of normal, anomalous
+and region-weighted pixels per code: AUROC, AP, F1max, AUPRO at any limit and AUPIMO are sums over them.
 
-A code is a bin of scores, and the bins are laid where they matter. The upper 16 bits of a
-float32 (as an ordered integer) split all scores into coarse bins; a first pass counts
-these, and each coarse bin gets sub-bins for its share of the normal pixels, of the anomalous
-ones, and of the normals' *tail*, where AUPRO and AUPIMO look. A bin at full float32
-resolution holds one value, so ties stay ties and heavy tails cost nothing.
+A code is a bin of scores, and bins are narrow where the metrics need resolution. The upper 16 bits of a float32 (as an
+ordered integer) divide all scores into coarse bins, which a first pass counts. Each coarse bin then has sub-bins in
+proportion to its share of the normal pixels, of the anomalous pixels, and of the *tail* of the normal pixels, on which
+AUPRO and AUPIMO depend. A bin at full float32 resolution contains a single value, so ties stay ties and heavy tails
+need no more memory.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,20 +22,20 @@ Batch = tuple[Maps, NDArray[np.bool_]]  # maps (N, H, W) float32, masks (N, H, W
 Stream = Callable[[], Iterable[Batch]]
 Counts = NDArray[np.float64]
 
-COARSE = 1 << 16
-BINS = 1 << 19  # sub-bins to hand out; counts take about 30 bytes each
+COARSE_BINS = 1 << 16
+SUB_BINS = 1 << 19  # in all coarse bins together; their counts take about 30 bytes each
 
 
 @dataclass(frozen=True)
 class PixelCounts:
-    """What pixel-level metrics are computed from; C codes, and C + 1 points of a curve, the highest threshold first.
+    """The input of pixel-level metrics: C codes, and C + 1 points of a curve, the highest threshold first.
 
     true: (C + 1,) anomalous pixels at or above each threshold.
-    false: (C + 1,) normal pixels there.
+    false: (C + 1,) normal pixels at or above each threshold.
     overlap: (C + 1,) the covered share of each anomalous region, averaged over the regions.
     normal_images: (C,) pixels of each code in normal images, the lowest code first.
     codes: maps (N, H, W) to codes.
-    stream: the maps and masks once more.
+    stream: yields the maps and masks again.
     """
 
     true: Counts
@@ -58,11 +57,11 @@ class PixelCounts:
 
 
 def count_pixels(stream: Stream) -> PixelCounts | None:
-    """The counts of all maps; None where no pixel is anomalous, or none normal.
+    """Count the pixels of all maps; None without both anomalous and normal pixels.
 
     Args:
-        stream: called twice here; each time gives the same maps and masks again, in pieces.
-            Images are normal where their mask is empty.
+        stream: yields maps and masks in batches, the same at every call; it is called twice. Images with an empty mask
+            are normal.
     """
     codes = lay_bins(stream())
     counts = _Counter(codes.size)
@@ -77,7 +76,7 @@ def count_pixels(stream: Stream) -> PixelCounts | None:
 
 
 class _Counter:
-    """Pixels per code: anomalous, normal, normal in normal images, and overlap (1 a region in all)."""
+    """Pixels per code: anomalous, normal, normal in normal images, and overlap (each region sums to 1)."""
 
     def __init__(self, size: int) -> None:
         self.anomalous, self.normal, self.normal_images, self.overlap = (np.zeros(size) for _ in range(4))
@@ -103,7 +102,7 @@ class _Counter:
 
 
 class Codes:
-    """Map scores to codes: the coarse bin's first code, plus the next bits of the float."""
+    """Map scores to codes: the first code of the coarse bin, plus the next bits of the float."""
 
     def __init__(self, bits: NDArray[np.int64]) -> None:
         first = np.concatenate([[0], np.cumsum(1 << bits)])
@@ -111,7 +110,7 @@ class Codes:
         self._first, self._drop = first[:-1].astype(np.int32), (16 - bits).astype(np.int32)
 
     def __call__(self, maps: Maps) -> NDArray[np.int32]:
-        """The codes of scores, of the same shape."""
+        """Compute the codes of scores, in the same shape."""
         ordered = _ordered(maps)
         coarse = ordered >> 16
         fine = (ordered & 0xFFFF).astype(np.int32)
@@ -119,21 +118,21 @@ class Codes:
 
 
 def _ordered(maps: Maps) -> NDArray[np.uint32]:
-    """float32 as uint32 in the same order: flip the sign bit of positives, all bits of negatives."""
+    """Convert float32 to uint32 in the same order: flip the sign bit of positives, all bits of negatives."""
     bits = np.ascontiguousarray(maps + np.float32(0)).view(np.uint32)  # + 0 turns -0 into 0, its equal
     return bits ^ ((bits.view(np.int32) >> 31).view(np.uint32) | np.uint32(0x80000000))
 
 
 def lay_bins(batches: Iterable[Batch]) -> Codes:
-    """Hand out sub-bins to coarse bins by their share of normals, anomalies and the normals' tail."""
-    normal, anomalous = np.zeros(COARSE), np.zeros(COARSE)
+    """Divide coarse bins into sub-bins by their share of normal pixels, anomalous pixels and the normal tail."""
+    normal, anomalous = np.zeros(COARSE_BINS), np.zeros(COARSE_BINS)
     for maps, masks in batches:
         coarse = _ordered(maps) >> 16
-        inside = np.bincount(coarse[masks], minlength=COARSE)
+        inside = np.bincount(coarse[masks], minlength=COARSE_BINS)
         anomalous += inside
-        normal += np.bincount(coarse.ravel(), minlength=COARSE) - inside
+        normal += np.bincount(coarse.ravel(), minlength=COARSE_BINS) - inside
     above = np.cumsum(normal[::-1])[::-1]  # normals in this coarse bin or a higher one
     shares = [normal, anomalous, normal / np.maximum(above, 1)]
-    wanted = BINS / len(shares) * sum(s / max(s.sum(), 1) for s in shares)
+    wanted = SUB_BINS / len(shares) * sum(share / max(share.sum(), 1) for share in shares)
     bits = np.ceil(np.log2(np.maximum(wanted, 1)))
     return Codes(np.clip(bits, 0, 16).astype(np.int64))

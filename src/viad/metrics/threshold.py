@@ -1,6 +1,6 @@
-"""Metrics at a threshold: it is set on validation normals, and the test set shows what it gives an operator.
+"""Metrics at a threshold, which is set on validation normals and measured on the test set.
 
-The functions named in the catalogue under `threshold` take (scores, labels, limit), those under `shift` (scores of
+The functions that the catalogue lists under `threshold` take (scores, labels, limit), those under `shift` (scores of
 shifted test normals, scores of unshifted validation normals, limit).
 """
 
@@ -11,7 +11,7 @@ from viad.metrics.image import Labels, Scores, image_auroc
 
 
 def set_threshold(val_normals: Scores, rate: float) -> float | None:
-    """The lowest validation score that at most the share `rate` of the validation normals exceeds.
+    """Set the threshold: the lowest validation score that at most the share `rate` of the validation normals exceeds.
 
     None without validation normals: a threshold is never fitted on test images.
     """
@@ -41,28 +41,28 @@ def false_negative_rate_by_defect(
     }
 
 
-def by_domain(
+def measure_by_domain(
     scores: Scores, labels: Labels, domains: NDArray[np.str_], limit: float | None
 ) -> dict[str, dict[str, float]]:
-    """AUROC and false positive rate of each source condition by itself, where there are several."""
+    """Measure AUROC and false positive rate of each domain, where there are several."""
     result: dict[str, dict[str, float]] = {}
     for domain in sorted(set(domains)) if len(set(domains)) > 1 else []:
-        chosen = domains == domain
-        values = {"image_auroc": image_auroc(scores[chosen], labels[chosen])}
+        rows = domains == domain
+        values = {"image_auroc": image_auroc(scores[rows], labels[rows])}
         if limit is not None:
-            values["false_positive_rate"] = false_positive_rate(scores[chosen], labels[chosen], limit)
+            values["false_positive_rate"] = false_positive_rate(scores[rows], labels[rows], limit)
         result[str(domain)] = {name: value for name, value in values.items() if value is not None}
     return result
 
 
 def shifted_called_anomalous(shifted_normals: Scores, unshifted_normals: Scores, limit: float) -> float | None:
-    """The share of shifted test normals above the threshold; None without any."""
+    """The share of shifted test normals that score above the threshold; None without test normals."""
     del unshifted_normals
     return float((shifted_normals > limit).mean()) if len(shifted_normals) else None
 
 
 def shifted_vs_unshifted_auroc(shifted_normals: Scores, unshifted_normals: Scores, limit: float) -> float | None:
-    """AUROC of shifted test normals against unshifted validation normals, other images; None without either.
+    """AUROC of shifted test normals against unshifted validation normals, other images; None if either is missing.
 
     Around 0.5 the model does not see the shift.
     """

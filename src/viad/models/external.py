@@ -21,10 +21,10 @@ from numpy.lib.format import open_memmap
 from PIL import Image, UnidentifiedImageError
 from torch import nn
 
-from viad.artifacts.anomaly_maps import Maps, Recipe, render
+from viad.artifacts.anomaly_maps import Maps, Recipe, resize_maps
 from viad.errors import DataError
 
-SUFFIXES = (".npy", ".png", ".tif", ".tiff")
+MAP_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 LISTED = 10  # names that an error spells out
 
 
@@ -74,7 +74,7 @@ class External(AnomalibModule):
         size = sizes.pop() if len(sizes) == 1 else (recipe.height, recipe.width)
         stored = open_memmap(maps_file, mode="w+", dtype=np.float32, shape=(len(rows), *size))
         for i, one in enumerate(read_map(file) for file in files if file):
-            stored[i] = one if one.shape == size else render(one[None], Recipe(*size))[0]
+            stored[i] = one if one.shape == size else resize_maps(one[None], Recipe(*size))[0]
         stored.flush()
         return scores
 
@@ -134,4 +134,4 @@ def _listed(names: list[str]) -> str:
 
 
 def _map_file(folder: Path, sample: str) -> Path | None:
-    return next((file for suffix in SUFFIXES if (file := folder / f"{sample}{suffix}").is_file()), None)
+    return next((file for suffix in MAP_SUFFIXES if (file := folder / f"{sample}{suffix}").is_file()), None)

@@ -28,7 +28,7 @@ from anomalib.models.components.base import DynamicBufferMixin
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, resize_maps
 from viad.errors import DataError
 from viad.models.components.coreset import greedy_coreset
 from viad.models.components.patch_bank import SEARCH_BLOCK, PatchBankModule, nearest
@@ -159,7 +159,7 @@ class InReaChModel(DynamicBufferMixin, nn.Module):
         squared = torch.stack([nearest(image.flatten(1).T.contiguous(), self.bank)[0] for image in patches])
         anomaly_map = turn(squared.unflatten(1, patches.shape[2:])[:, None], -angles)
         recipe = Recipe(images.shape[-2], images.shape[-1], InReaCh.MAP_INTERPOLATION, InReaCh.MAP_SIGMA)
-        full = torch.from_numpy(render(anomaly_map[:, 0].cpu().numpy(), recipe))
+        full = torch.from_numpy(resize_maps(anomaly_map[:, 0].cpu().numpy(), recipe))
         return InferenceBatch(pred_score=full.amax(dim=(1, 2)).to(images.device), anomaly_map=anomaly_map)
 
 

@@ -30,7 +30,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchvision.transforms.v2 import Compose, InterpolationMode, RandomHorizontalFlip, RandomResizedCrop
 
-from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, resize_maps
 from viad.artifacts.samples import NORMAL
 from viad.backbones.weights import ensure_weights, pretrained_network, weights_file
 from viad.errors import ConfigError
@@ -246,7 +246,7 @@ def anomaly_scores(distances: Sequence[Tensor], image_size: torch.Size) -> Infer
     upsampled = [d if d.shape[-2:] == finest else F.interpolate(d, size=finest, mode="bilinear") for d in distances]
     anomaly_map = torch.stack(upsampled).sum(dim=0)
     recipe = Recipe(image_size[0], image_size[1], MMR.MAP_INTERPOLATION, MMR.MAP_SIGMA)
-    full = torch.from_numpy(render(anomaly_map[:, 0].detach().cpu().numpy(), recipe))
+    full = torch.from_numpy(resize_maps(anomaly_map[:, 0].detach().cpu().numpy(), recipe))
     return InferenceBatch(pred_score=full.amax(dim=(1, 2)).to(anomaly_map.device), anomaly_map=anomaly_map)
 
 

@@ -16,7 +16,7 @@ from anomalib.models.image import Padim as AnomalibPadim
 from anomalib.models.image.padim.torch_model import PadimModel
 from torch import Tensor, nn
 
-from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, resize_maps
 
 REGULARISATION = 0.01  # paper, eq. 1
 POSITIONS_AT_ONCE = 256
@@ -56,7 +56,7 @@ class _CompactPadimModel(PadimModel):
         distances = self.gaussian.distance(embeddings)
         height, width = input_tensor.shape[-2:]
         recipe = Recipe(height, width, Padim.MAP_INTERPOLATION, Padim.MAP_SIGMA)
-        full = torch.from_numpy(render(distances.cpu().numpy(), recipe))
+        full = torch.from_numpy(resize_maps(distances.cpu().numpy(), recipe))
         return InferenceBatch(pred_score=full.amax(dim=(1, 2)).to(distances.device), anomaly_map=distances[:, None])
 
 

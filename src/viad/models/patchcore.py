@@ -90,7 +90,7 @@ class _LazyPatchcoreModel(PatchcoreModel):
 
 
 class _PatchScores(nn.Module):
-    """Hand out patch scores as they are: predict keeps them small, `maps.render` smooths them."""
+    """Return patch scores as they are: predict stores them small, and `resize_maps` smooths them."""
 
     def forward(self, patch_scores: Tensor, image_size: object = None) -> Tensor:
         del image_size

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim import Adam
 
-from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, resize_maps
 from viad.errors import ConfigError
 
 LEARNING_RATE, BETAS = 0.005, (0.5, 0.999)
@@ -140,5 +140,5 @@ def anomaly_scores(teacher: Sequence[Tensor], student: Sequence[Tensor], size: S
     ]
     anomaly_map = torch.stack(layers).sum(dim=0)
     recipe = Recipe(size[0], size[1], ReverseDistillation.MAP_INTERPOLATION, ReverseDistillation.MAP_SIGMA)
-    full = torch.from_numpy(render(anomaly_map[:, 0].detach().cpu().numpy(), recipe))
+    full = torch.from_numpy(resize_maps(anomaly_map[:, 0].detach().cpu().numpy(), recipe))
     return InferenceBatch(pred_score=full.amax(dim=(1, 2)).to(anomaly_map.device), anomaly_map=anomaly_map)

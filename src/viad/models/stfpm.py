@@ -19,7 +19,7 @@ from anomalib.models.image.stfpm.loss import STFPMLoss
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from viad.artifacts.anomaly_maps import Recipe, render
+from viad.artifacts.anomaly_maps import Recipe, resize_maps
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 
@@ -95,7 +95,7 @@ class StfpmModel(nn.Module):
         """
         grid = next(iter(teacher.values())).shape[-2:]
         anomaly_map = self.anomaly_map_generator(teacher_features=teacher, student_features=student, image_size=grid)
-        full = render(anomaly_map[:, 0].detach().cpu().numpy(), Recipe(size[0], size[1], Stfpm.MAP_INTERPOLATION))
+        full = resize_maps(anomaly_map[:, 0].detach().cpu().numpy(), Recipe(size[0], size[1], Stfpm.MAP_INTERPOLATION))
         highest = torch.from_numpy(full).amax(dim=(1, 2)).to(anomaly_map.device)
         return InferenceBatch(pred_score=highest, anomaly_map=anomaly_map)
 

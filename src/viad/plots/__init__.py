@@ -1,1 +1,1 @@
-"""Figures: curves as tables for DVC's plots, and heat maps as pictures."""
+"""Figures: curves as tables for DVC's plots, heat maps and diagrams as pictures."""

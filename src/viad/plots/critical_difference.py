@@ -1,4 +1,5 @@
-"""The critical-difference diagram (Demsar, JMLR 2006): mean ranks, and bars over ranks that do not differ."""
+"""The critical-difference diagram (Demsar, JMLR 2006): mean ranks, with bars that join ranks without a significant
+difference."""
 
 from io import StringIO
 
@@ -8,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-STEP = 0.24  # inches between names
-INK = "#010101"  # stands for the page's text colour; of black matplotlib writes nothing, and text would stay black
+NAME_SPACING = 0.24  # inches between names
+INK = "#010101"  # a placeholder for the page's text colour; matplotlib does not write black
 
 
-def critical_difference_diagram(ranks: pd.DataFrame) -> str | None:
-    """An SVG in the page's text colour, the same text for the same ranks; None without ranks.
+def format_diagram_svg(ranks: pd.DataFrame) -> str | None:
+    """Format the diagram as an SVG in the page's text colour, the same text for the same ranks; None without ranks.
 
     Args:
         ranks: with `detector`, `rank`, `critical_difference`, best first.
@@ -29,24 +30,24 @@ def critical_difference_diagram(ranks: pd.DataFrame) -> str | None:
 
 
 def draw_diagram(ranks: pd.DataFrame) -> Figure:
-    """The diagram as a figure; bars join detectors whose mean ranks lie within the critical difference."""
-    # Imported here since that takes seconds; it ships no types.
+    """Draw the diagram; bars join detectors whose mean ranks differ by less than the critical difference."""
+    # Imported here because the import takes seconds; the package has no types.
     from scikit_posthocs import critical_difference_diagram as draw  # type: ignore[import-untyped]
 
     places = ranks.set_index("detector")["rank"].astype(float)
     difference = float(ranks["critical_difference"].iloc[0])
     distance = np.abs(places.to_numpy()[:, None] - places.to_numpy()[None, :])
-    # Nemenyi's test rejects beyond the critical difference: these are its p-values as far as a bar depends on them.
+    # Nemenyi's test rejects beyond the critical difference; the bars need no more of its p-values than that.
     p_values = pd.DataFrame((distance <= difference).astype(float), index=places.index, columns=places.index)
-    figure = Figure(figsize=(6, 0.9 + STEP * (len(places) / 2 + 3)))
+    figure = Figure(figsize=(6, 0.9 + NAME_SPACING * (len(places) / 2 + 3)))
     axis = figure.add_subplot()
-    drawn = draw(
+    artists = draw(
         places, p_values, cd=difference, ax=axis, text_h_margin=0.02 * len(places),
         label_fmt_left="{label}  {rank:.2f} ", label_fmt_right=" {rank:.2f}  {label}", label_props={"fontsize": 9},
         elbow_props={"color": INK, "linewidth": 0.8, "clip_on": False},
         marker_props={"color": INK, "s": 12, "clip_on": False}, crossbar_props={"color": INK, "linewidth": 2.5},
     )  # fmt: skip
-    for (bar,) in drawn["crossbars"]:  # its points come out of a set, in another order in each process
+    for (bar,) in artists["crossbars"]:  # the package reads their points from a set, in random order
         ends = np.asarray(bar.get_xdata())
         bar.set_data([ends.min(), ends.max()], np.asarray(bar.get_ydata())[:2])
     _finish(axis, len(places), float(places.iloc[0]), difference)
@@ -54,12 +55,12 @@ def draw_diagram(ranks: pd.DataFrame) -> Figure:
 
 
 def _finish(axis: Axes, count: int, first: float, difference: float) -> None:
-    """Show the ranks from 1 to `count`, and the critical difference, from the `first` rank on, above their numbers."""
+    """Show the ranks from 1 to `count`; draw the critical difference above them, from the `first` rank on."""
     axis.set_xlim(1, max(count, first + difference))
     axis.set_xticks(range(1, count + 1))
     axis.tick_params(labelsize=9, color=INK, labelcolor=INK)
     axis.spines["top"].set_color(INK)
-    bar, text = axis.lines[-1], axis.texts[-1]  # drawn last, and where the numbers stand
+    bar, text = axis.lines[-1], axis.texts[-1]  # the package draws them last, over the numbers
     bar.set_ydata([1.5, 1.5])
     text.set(y=2.0, text=f"critical difference {difference:.2f}", color=INK)
     axis.set_ylim(top=2.4)

@@ -1,4 +1,4 @@
-"""ROC, precision-recall and score histogram as small tables, drawn by DVC's templates."""
+"""ROC, precision-recall and score histogram as small tables, which DVC's templates plot."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-POINTS = 200  # of a curve at most: a plot shows no more, and a table of thousands slows it
-BINS = 40
+MOST_CURVE_POINTS = 200  # a plot cannot show more, and a table of thousands slows it
+HISTOGRAM_BINS = 40
 
 
 def write_curves(test: pd.DataFrame, category: str, out: Path) -> None:
@@ -25,13 +25,13 @@ def write_curves(test: pd.DataFrame, category: str, out: Path) -> None:
 
 def _write(path: Path, category: str, **columns: np.ndarray) -> None:
     table = pd.DataFrame(columns)
-    keep = np.unique(np.linspace(0, len(table) - 1, POINTS).round().astype(int))
+    keep = np.unique(np.linspace(0, len(table) - 1, MOST_CURVE_POINTS).round().astype(int))
     table.iloc[keep].assign(category=category).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _histogram(labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-    """Shares of each class per bin; the bins span the scores of both."""
-    edges = np.histogram_bin_edges(scores, bins=BINS)
+    """Compute the share of each class per bin; the bins span the scores of both classes."""
+    edges = np.histogram_bin_edges(scores, bins=HISTOGRAM_BINS)
     parts = []
     for label, name in ((0, "normal"), (1, "anomalous")):
         counts, _ = np.histogram(scores[labels == label], edges)

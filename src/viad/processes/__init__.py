@@ -1,1 +1,1 @@
-"""How a process starts quickly, and how its children end with it."""
+"""Starting a process quickly, and ending it with its parent."""

@@ -1,7 +1,7 @@
 """A process that ends when its parent has ended.
 
-A parent that is killed cannot end its children. Without this, a stage goes on beside the next run of it, and the
-workers of a pool wait for ever.
+A killed parent cannot end its children. Without this module, a stage would keep running beside its next run, and worker
+processes would wait forever.
 """
 
 import os
@@ -13,10 +13,10 @@ CHECK_INTERVAL = 0.5  # seconds
 
 
 def end_with(parent: int) -> None:
-    """Kill this process soon after its parent has ended, however that ended.
+    """Kill this process soon after its parent has ended, for whatever reason.
 
-    Asking for the parent works on every system and for a parent that ended before the call. Linux can send a signal
-    instead (PR_SET_PDEATHSIG), but at the end of the thread that started this process.
+    Polling works on every system, and also for a parent that ended before the call. Linux can send a signal instead
+    (PR_SET_PDEATHSIG), but it does so at the end of the thread that started this process.
 
     Args:
         parent: process id.

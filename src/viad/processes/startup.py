@@ -11,10 +11,10 @@ LARGEST_BLOCK, MOST_KEPT = 1 << 30, (1 << 31) - 1  # bytes
 
 
 def keep_freed_memory() -> None:
-    """Let the process reuse what it freed instead of handing it back; without glibc, nothing happens.
+    """Let the process reuse freed memory instead of returning it to the system; without glibc, nothing happens.
 
-    A network frees and asks for megabytes at every layer. By default these are new pages each time, and filling
-    them took more than half of a forward pass on the virtual machines we measured.
+    A network frees and allocates megabytes at every layer. By default these are new pages each time, and filling them
+    took more than half of a forward pass on the virtual machines that we measured.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -23,7 +23,7 @@ def keep_freed_memory() -> None:
 
 
 def import_quickly(name: str) -> ModuleType:
-    """Import a module without garbage collection, whose passes over torch's modules cost a third of it, at exit too.
+    """Import a module without garbage collection, which takes a third of the time of importing torch, also at exit.
 
     Raises:
         ImportError: there is no such module.

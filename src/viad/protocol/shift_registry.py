@@ -1,4 +1,4 @@
-"""The registry of shifts: each is one function, decorated with what it means and how strong it gets."""
+"""The registry of shifts: each is a function, decorated with its meaning and its strengths."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from viad.artifacts.images import Mask, Pixels
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+ShiftFunction = TypeVar("ShiftFunction", bound=Callable[..., Any])
 ImageMap = Callable[[Pixels], Pixels]
 Affine = Callable[[int, int], NDArray[np.float64]]  # from height and width to a matrix (2, 3)
 
@@ -28,9 +28,9 @@ class ShiftKind:
     """A kind of shift.
 
     name: of the function, and in conf/shift.
-    meaning: what the numbers are, in words.
+    meaning: of the numbers, in words.
     severities: the numbers at severity 1 to 5.
-    sampled: whether part of it is sampled at random for each image.
+    sampled: whether a part of it is sampled at random for each image.
     moves_masks: whether it moves image and mask alike.
     function: from the number (and a generator, if sampled) to an `ImageMap`, or to an `Affine` if it moves masks.
     """
@@ -51,9 +51,9 @@ class Shift:
     strength: float
 
     def sample(self, rng: np.random.Generator) -> Transform:
-        """Fix what is random about the shift for one image."""
+        """Sample the random part of the shift for one image."""
         change = self.kind.function(*((self.strength, rng) if self.kind.sampled else (self.strength,)))
-        return _warp(change) if self.kind.moves_masks else Transform(change, lambda mask: mask)
+        return _make_warp(change) if self.kind.moves_masks else Transform(change, lambda mask: mask)
 
 
 SHIFTS: dict[str, ShiftKind] = {}  # by name, in the order of docs/shifts.md
@@ -61,10 +61,10 @@ SHIFTS: dict[str, ShiftKind] = {}  # by name, in the order of docs/shifts.md
 
 def shift(
     meaning: str, *, severities: tuple[float, float, float, float, float], sampled: bool, moves_masks: bool = False
-) -> Callable[[Function], Function]:
-    """Register the function below as a shift under its own name; the arguments are those of `ShiftKind`."""
+) -> Callable[[ShiftFunction], ShiftFunction]:
+    """Register the decorated function as a shift of its name; the arguments are those of `ShiftKind`."""
 
-    def register(function: Function) -> Function:
+    def register(function: ShiftFunction) -> ShiftFunction:
         name = function.__name__
         SHIFTS[name] = ShiftKind(name, meaning, severities, sampled, moves_masks, function)
         return function
@@ -72,8 +72,8 @@ def shift(
     return register
 
 
-def _warp(matrix: Affine) -> Transform:
-    """Move image and mask alike. What comes in at the border mirrors the image, and so does the mask."""
+def _make_warp(matrix: Affine) -> Transform:
+    """Move image and mask alike. Mirrored pixels of image and mask fill the border."""
 
     def move(array: NDArray[np.uint8], interpolation: int) -> NDArray[np.uint8]:
         height, width = array.shape[:2]

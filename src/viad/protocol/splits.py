@@ -1,8 +1,7 @@
-"""Which images train, validate and test: cut once, before any condition is applied.
+"""Splits: the images of training, validation, test and anomaly reserve, assigned before any condition applies.
 
-The cut depends on the published split and on `dataset.split` alone, so the test set is
-the same for every model, condition and training seed. Anomalies that may contaminate
-training or be learnt from lie in the reserve.
+The splits depend on the published split and on `dataset.split` alone, so the test set is the same for every model,
+condition and training seed. Contamination and supervision use anomalies of the reserve.
 """
 
 from typing import Any
@@ -15,24 +14,23 @@ from viad.config.numbers import check_share, check_whole_number
 from viad.errors import ConfigError, DataError
 from viad.seeds import generator
 
-PROTOCOLS = ("study", "official")
+SPLIT_PROTOCOLS = ("study", "official")
 
 
 def assign_splits(samples: pd.DataFrame, protocol: str, split: dict[str, Any], category: str) -> pd.Series:
-    """The split of every row.
+    """Assign every row to a split.
 
     Args:
         samples: rows with `sample`, `label`, `defect`, `group`, and `split` as published
             (empty where the dataset publishes none).
-        protocol: official keeps the published split as it is; study cuts validation
-            normals out of training and a reserve out of the test anomalies, and a test set
-            where none is published.
-        split: the dataset's block of that name in its yaml.
-        category: names the random generators.
+        protocol: official keeps the published split as it is; study takes validation normals from the training
+            images, a reserve from the test anomalies and, where no split is published, a test set from all images.
+        split: the block `split` of the dataset's yaml.
+        category: its name, which also seeds the random generator.
 
     Raises:
-        ConfigError: official, but the dataset publishes no split.
-        DataError: no normal training images, or a test set without one of the classes.
+        ConfigError: official, but the dataset has no published split.
+        DataError: no normal training images, or a test set that lacks a class.
     """
     if protocol == "official":
         if (samples["split"] == "").any():
@@ -49,39 +47,41 @@ def assign_splits(samples: pd.DataFrame, protocol: str, split: dict[str, Any], c
     if not (result == "val").any():
         share = check_share("dataset.split.val_normals", split["val_normals"])
         result[units.take((result == "train") & (samples["label"] == NORMAL), share)] = "val"
-    result[_reserve(samples, result, units, split)] = "reserve"
+    result[_choose_reserve(samples, result, units, split)] = "reserve"
     _check(samples, result, category)
     return result
 
 
-def _reserve(samples: pd.DataFrame, result: pd.Series, units: "_Units", split: dict[str, Any]) -> pd.Index:
-    """Test images that go to the reserve: set-apart defect types whole, of the other anomalies a share or a count."""
+def _choose_reserve(samples: pd.DataFrame, result: pd.Series, units: "_Units", split: dict[str, Any]) -> pd.Index:
+    """Choose the reserve: all test images of its defect types, and a share or count of the other anomalies."""
     with_anomaly = (result == "test") & units.contain(samples["label"] == ANOMALOUS)
-    apart = with_anomaly & units.contain(samples["defect"].isin(split["reserve_defects"]))
-    others = with_anomaly & ~apart
+    reserve_defects = with_anomaly & units.contain(samples["defect"].isin(split["reserve_defects"]))
+    others = with_anomaly & ~reserve_defects
     amount, stock = split["reserve_anomalies"], int((others & (samples["label"] == ANOMALOUS)).sum())
     if isinstance(amount, int) and not isinstance(amount, bool):
         if amount and amount >= stock:
             raise ConfigError(
-                f"dataset.split.reserve_anomalies: {amount}, but of {stock} anomalies some must stay for test."
+                f"dataset.split.reserve_anomalies: {amount}, but some of the {stock} anomalies must stay in the test "
+                "set. Lower the number."
             )
         amount = amount / max(stock, 1)
-    return samples.index[apart].append(units.take(others, check_share("dataset.split.reserve_anomalies", amount)))
+    share = check_share("dataset.split.reserve_anomalies", amount)
+    return samples.index[reserve_defects].append(units.take(others, share))
 
 
 class _Units:
-    """What is never split apart, a group or a single image, and random shares of such units."""
+    """Units that a split never divides: groups, and images without a group."""
 
     def __init__(self, samples: pd.DataFrame, seed: int, category: str) -> None:
         self.name = samples["group"].where(samples["group"] != "", samples["sample"])
         self.defect, self.rng = samples["defect"], generator(seed, "split", category)
 
     def contain(self, rows: pd.Series) -> pd.Series:
-        """For each image, whether its unit has one of `rows`."""
+        """Tell for each image whether its unit contains one of `rows`."""
         return self.name.isin(self.name[rows])
 
     def take(self, rows: pd.Series, share: float) -> pd.Index:
-        """Whole units, about `share` of `rows`, by largest remainder over the kinds of defect."""
+        """Take whole units, about `share` of `rows`, allotted to the kinds of defect by largest remainder."""
         name = self.name[rows]
         kind = name.map(self.defect[rows].groupby(name).agg(lambda defects: "|".join(sorted(set(defects)))))
         exact = kind.groupby(kind).size() * share
@@ -89,12 +89,12 @@ class _Units:
         missing = round(len(name) * share) - int(quota.sum())
         quota[(exact - quota).sort_values(ascending=False, kind="stable").index[:missing]] += 1
         taken: list[Any] = []
-        for one, count in quota.items():
-            taken += self._draw(name[kind == one], int(count))
+        for defects, count in quota.items():
+            taken += self._sample(name[kind == defects], int(count))
         return pd.Index(taken, dtype=name.index.dtype)
 
-    def _draw(self, name: pd.Series, count: int) -> list[Any]:
-        """Rows of randomly drawn units until there are `count`."""
+    def _sample(self, name: pd.Series, count: int) -> list[Any]:
+        """Sample units at random until they have `count` rows."""
         members = name.groupby(name).groups
         taken: list[Any] = []
         for unit in self.rng.permutation(np.array(sorted(map(str, members)), dtype=object)):
@@ -106,7 +106,9 @@ class _Units:
 
 def _check(samples: pd.DataFrame, result: pd.Series, category: str) -> None:
     if not ((result == "train") & (samples["label"] == NORMAL)).any():
-        raise DataError(f"{category}: no normal image is left to train on.")
+        raise DataError(
+            f"{category}: no normal image is left to train on. Check the dataset's labels and dataset.split."
+        )
     for label, word in ((NORMAL, "normal"), (ANOMALOUS, "anomalous")):
         if not ((result == "test") & (samples["label"] == label)).any():
             raise DataError(

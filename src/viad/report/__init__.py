@@ -1,1 +1,1 @@
-"""The static page of `viad report`: what was measured, for readers who run nothing."""
+"""The static page of `viad report`: all results, for readers who do not run the pipeline."""

@@ -7,31 +7,31 @@ import yaml
 
 from viad.config.composition import head_comment
 
-DATASETS, MODELS = Path("conf/dataset"), Path("conf/model")
-LEARNING = {
+DATASET_YAMLS, MODEL_YAMLS = Path("conf/dataset"), Path("conf/model")
+LEARNING_TYPE_FACTS = {
     "one_class": "one-class: normal images only",
     "unsupervised": "unsupervised: images that may hold anomalies",
     "supervised": "supervised: normal images and some labelled anomalies",
 }
-ABOUT = {"paper": "paper", "licence": "licence", "size": "image size", "masks": "masks", "serves": "good for"}
+ABOUT_FACTS = {"paper": "paper", "licence": "licence", "size": "image size", "masks": "masks", "serves": "good for"}
 
 
-def dataset_cards() -> list[dict[str, Any]]:
-    """One card a dataset."""
-    return [_dataset(path) for path in sorted(DATASETS.glob("*.yaml"))]
+def read_dataset_cards() -> list[dict[str, Any]]:
+    """Read one card for each dataset."""
+    return [_read_dataset_card(path) for path in sorted(DATASET_YAMLS.glob("*.yaml"))]
 
 
-def model_cards() -> list[dict[str, Any]]:
-    """One card a model."""
-    return [_model(path) for path in sorted(MODELS.glob("*.yaml"))]
+def read_model_cards() -> list[dict[str, Any]]:
+    """Read one card for each model."""
+    return [_read_model_card(path) for path in sorted(MODEL_YAMLS.glob("*.yaml"))]
 
 
-def _dataset(path: Path) -> dict[str, Any]:
+def _read_dataset_card(path: Path) -> dict[str, Any]:
     block = yaml.safe_load(path.read_text(encoding="utf-8"))
     about = block.get("about") or {}
     archive = block.get("archive")
     facts = [["categories", ", ".join(map(str, block["categories"]))]]
-    facts += [[title, str(about[key])] for key, title in ABOUT.items() if about.get(key)]
+    facts += [[title, str(about[key])] for key, title in ABOUT_FACTS.items() if about.get(key)]
     facts.append(["to get it", "nothing to do" if archive is None else archive["url"] or archive["page"]])
     return {
         "name": block["name"],
@@ -41,9 +41,9 @@ def _dataset(path: Path) -> dict[str, Any]:
     }
 
 
-def _model(path: Path) -> dict[str, Any]:
+def _read_model_card(path: Path) -> dict[str, Any]:
     block = yaml.safe_load(path.read_text(encoding="utf-8"))
-    facts = [["learning type", LEARNING[block["learning_type"]]]]
+    facts = [["learning type", LEARNING_TYPE_FACTS[block["learning_type"]]]]
     for name in ("small", "paper"):
         preset = block.get(name)
         if isinstance(preset, dict):

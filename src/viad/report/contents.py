@@ -1,4 +1,4 @@
-"""All that the report shows, as plain data: the page itself only draws it."""
+"""The contents of the report as plain data, which the page renders."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,9 +16,9 @@ from viad.comparison.condition_curves import build_curves
 from viad.documentation.published_values import format_published_rows
 from viad.experiments.experiment_tables import Experiments, list_metric_columns
 from viad.metrics.catalogue import metrics_shown
-from viad.plots.critical_difference import critical_difference_diagram
-from viad.report.cards import dataset_cards, model_cards
-from viad.report.pictures import chosen, galleries
+from viad.plots.critical_difference import format_diagram_svg
+from viad.report.cards import read_dataset_cards, read_model_cards
+from viad.report.pictures import choose_experiments, write_galleries
 from viad.studies.plans import (
     list_attempted,
     list_datasets,
@@ -30,29 +30,29 @@ from viad.studies.plans import (
     read_study,
 )
 
-ANSWERS = 8  # that the page begins with
-SETTINGS = {  # of the page's table of experiments: column of the table of results
+MOST_ANSWERS = 8  # at the top of the page
+SETTING_COLUMNS = {  # of the page's table of experiments: column of the table of results
     "experiment": "experiment", "category": "category", "dataset": "dataset.name", "model": "model.name",
     "learning_type": "training.learning_type", "backbone": "backbone.name", "preset": "preset",
     "image_size": "image_size", "condition": "condition", "seed": "seed", "caveats": "caveats",
 }  # fmt: skip
 
 
-def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> dict[str, Any]:
-    """The contents of the page.
+def collect_contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> dict[str, Any]:
+    """Collect the contents of the page.
 
     Args:
-        experiments: all that are known.
-        named: experiments that get a gallery; none takes the best of each dataset.
-        pictures: folder that becomes the galleries' pictures.
+        experiments: all experiments.
+        named: experiments that get a gallery; if empty, the best of each dataset.
+        pictures: the folder for the pictures of the galleries.
     """
     tables = compare_experiments(experiments)
     table = tables["experiments"]
     return {
-        "made": {**_commit(), "experiments": int(table["experiment"].nunique())},
+        "made": {**_read_commit(), "experiments": int(table["experiment"].nunique())},
         "answers": [
             {"question": row["question"], "words": row["words"], "experiments": list(row["experiments"])}
-            for row in tables["recommendations"].head(ANSWERS).to_dict("records")
+            for row in tables["recommendations"].head(MOST_ANSWERS).to_dict("records")
         ],
         "columns": describe_metrics(),
         "experiments": _experiments(table),
@@ -62,14 +62,14 @@ def contents(experiments: Experiments, named: Sequence[str], pictures: Path) -> 
         "pareto": _pareto(tables["pareto"]),
         "differences": _differences(tables["differences"]),
         "studies": [_study(name, table, experiments) for name in list_studies()],
-        "galleries": galleries(experiments, named or chosen(table, experiments), pictures),
-        "cards": {"datasets": dataset_cards(), "models": model_cards()},
+        "galleries": write_galleries(experiments, named or choose_experiments(table, experiments), pictures),
+        "cards": {"datasets": read_dataset_cards(), "models": read_model_cards()},
         "published": _table(format_published_rows(experiments.table)),
     }
 
 
 def describe_metrics() -> list[dict[str, Any]]:
-    """The metrics of the page's table of experiments: key, heading, explanation, and how to show and sort them."""
+    """Describe the metrics of the page's table of experiments: key, heading, explanation, display and sorting."""
     return [
         {
             "field": metric.key, "title": metric.label, "hint": metric.explanation, "level": metric.level,
@@ -79,8 +79,8 @@ def describe_metrics() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _commit() -> dict[str, str]:
-    """The last commit and its day: the page is the same for the same commit and experiments."""
+def _read_commit() -> dict[str, str]:
+    """Read the last commit and its day: the page is the same for the same commit and experiments."""
     with Repository() as repo:
         commit = repo.read_commit("HEAD")
     return {"commit": commit.sha[:7], "date": f"{commit.time:%Y-%m-%d}"}
@@ -90,7 +90,7 @@ def _experiments(table: pd.DataFrame) -> list[dict[str, Any]]:
     names = {
         column: column.removeprefix("training.") for m in metrics_shown("page") for column in list_metric_columns(m)
     }
-    names |= {column: name for name, column in SETTINGS.items()}
+    names |= {column: name for name, column in SETTING_COLUMNS.items()}
     rows = table[list(names)].rename(columns=names)
     rows = rows.assign(
         learning_type=rows["learning_type"].astype(str).str.replace("_", "-"),
@@ -115,16 +115,17 @@ def _ranks(ranks: pd.DataFrame) -> dict[str, Any]:
         return {"blocks": 0, "p": None, "critical_difference": None, "models": [], "words": none, "figure": None}
     first = ranks.iloc[0]
     sets = str(first["test_sets"]).split(", ")
-    said = "differ more than chance would make them" if first["p"] < 0.05 else "do not differ more than by chance"
+    verdict = "differ more than chance would make them" if first["p"] < 0.05 else "do not differ more than by chance"
+    difference = first["critical_difference"]
     words = (
         f"Mean ranks over {len(sets)} test sets ({first['test_sets']}), 1 being the best. By Friedman's test the "
-        f"detectors {said} (p = {first['p']:.3g}). A bar joins detectors whose ranks differ by less than the critical "
-        f"difference of {first['critical_difference']:.2f} (Nemenyi, 95 %): these are not told apart."
+        f"detectors {verdict} (p = {first['p']:.3g}). A bar joins detectors whose ranks differ by less than the "
+        f"critical difference of {difference:.2f} (Nemenyi, 95 %): these do not differ significantly."
     )
     return {
         "blocks": len(sets), "p": float(first["p"]), "critical_difference": float(first["critical_difference"]),
         "models": [{"model": row["detector"], "rank": row["rank"]} for row in ranks.to_dict("records")],
-        "words": words, "figure": critical_difference_diagram(ranks),
+        "words": words, "figure": format_diagram_svg(ranks),
     }  # fmt: skip
 
 
@@ -150,23 +151,23 @@ def _differences(differences: pd.DataFrame) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def planned(name: str, table: pd.DataFrame) -> list[str]:
+def list_planned_experiments(name: str, table: pd.DataFrame) -> list[str]:
     """The experiments of a study's small preset, and those of the paper preset once one of them was run or tried."""
-    small, tried = _names(name, "small"), list_attempted(name)
+    small, tried = _list_names(name, "small"), list_attempted(name)
     runs = table[table["preset"] == "paper"]
     like = runs["dataset.name"].isin(list_datasets(read_study(name, "paper")))
     if not like.any() and tried <= set(small):
         return small  # composing the other would take seconds
-    others = [one for one in _names(name, "paper") if one not in small]
+    others = [one for one in _list_names(name, "paper") if one not in small]
     return small + others if set(others) & (tried | set(runs["experiment"])) else small
 
 
-def _names(name: str, preset: str) -> list[str]:
+def _list_names(name: str, preset: str) -> list[str]:
     return [one.name for one in plan_experiments(read_study(name, preset))]
 
 
 def _study(name: str, table: pd.DataFrame, experiments: Experiments) -> dict[str, Any]:
-    names = planned(name, table)
+    names = list_planned_experiments(name, table)
     mine = table[table["experiment"].isin(names)]
     tables = [build_study_table(mine, experiments.scores, what) for what in read_shown_tables(name)]
     drawn = [

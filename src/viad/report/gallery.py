@@ -1,7 +1,7 @@
 """Pictures for the report: chosen test images of one experiment and category, small, with and without their map.
 
-The choice is that of the heat maps in `viad.plots`, the worst and the typical, and also what lies nearest to the
-threshold, as that is what changes when a reader moves it.
+The choice is that of the heat maps in `viad.plots`, the worst and the typical, and also the images nearest to
+the threshold, since they change when a reader moves it.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from viad.artifacts.anomaly_maps import Maps, StoredMaps
 from viad.artifacts.images import Pixels
 from viad.artifacts.samples import ANOMALOUS
 
-SIDE = 192  # pixels, of the longer side
+PICTURE_SIDE = 192  # pixels, of the longer side
 QUALITY = 82  # of JPEG: 8 kB a picture
 OPAQUE = 0.85  # where the map is highest
 OUTLINE = (0, 229, 255)  # cyan: inferno has none
 Open = Callable[[str], NDArray[Any]]
 
 
-def gallery(
+def write_gallery(
     scores: pd.DataFrame,
     maps: StoredMaps,
     threshold: float | None,
@@ -42,15 +42,15 @@ def gallery(
     open_image: Open,
     open_mask: Open,
 ) -> dict[str, Any]:
-    """Write the pictures, and give the gallery's entry of the report.
+    """Write the pictures, and return the entry of the gallery in the report.
 
     Args:
         scores: test rows with `sample`, `image`, `mask`, `label`, `defect`, `score` (higher is more anomalous) and
             `row` of maps.
         maps: their anomaly maps.
-        threshold: what lies above it is called anomalous; None without validation normals.
+        threshold: images that score above it are called anomalous; None without validation normals.
         attribution: of the images; may be empty.
-        experiment, category: what the scores are of.
+        experiment, category: of the scores.
         out: the folder that the report calls pictures/.
         most: images to show.
         open_image: gives (H, W) or (H, W, 3) uint8 for what `image` names.
@@ -59,17 +59,17 @@ def gallery(
     Returns:
         the scores and labels of all rows, and of the chosen ones their pictures' paths.
     """
-    chosen = choose(scores, threshold, most)
+    chosen = choose_rows(scores, threshold, most)
     out.mkdir(parents=True, exist_ok=True)
-    span = _range(maps.full(chosen["row"].to_numpy(dtype=np.int64))) if len(chosen) else (0.0, 1.0)
-    stem = file_stem(f"{experiment}/{category}")
+    span = _find_color_range(maps.read_full(chosen["row"].to_numpy(dtype=np.int64))) if len(chosen) else (0.0, 1.0)
+    stem = make_file_stem(f"{experiment}/{category}")
     images = []
     for place, row in enumerate(chosen.to_dict("records")):
-        picture = small(open_image(str(row["image"])))
+        picture = shrink_image(open_image(str(row["image"])))
         mask = open_mask(str(row["mask"])) if row["mask"] else None
-        full = maps.full(np.array([row["row"]], dtype=np.int64))[0]
+        full = maps.read_full(np.array([row["row"]], dtype=np.int64))[0]
         names = f"{stem}-{place:02d}.jpg", f"{stem}-{place:02d}-map.jpg"
-        for name, pixels in zip(names, (picture, overlaid(picture, full, span, mask)), strict=True):
+        for name, pixels in zip(names, (picture, overlay_map(picture, full, span, mask)), strict=True):
             Image.fromarray(pixels).save(out / name, format="JPEG", quality=QUALITY)
         images.append(
             {
@@ -91,15 +91,20 @@ def gallery(
     }
 
 
-def choose(scores: pd.DataFrame, threshold: float | None, most: int) -> pd.DataFrame:
-    """At most `most` rows, each once: worst misses and false alarms, nearest to the threshold, typical ones.
+def choose_rows(scores: pd.DataFrame, threshold: float | None, most: int) -> pd.DataFrame:
+    """Choose at most `most` rows, each once: worst misses and false alarms, nearest to the threshold, typical ones.
 
     Each kind has an equal share; what one lacks goes to rows spread over all scores.
     """
     order = scores.sort_values(["score", "sample"]).reset_index(drop=True)
     anomalous = order.index[order["label"] == ANOMALOUS]
     normal = order.index[order["label"] != ANOMALOUS]
-    typical = [i for pair in zip_longest(_by_middle(anomalous), _by_middle(normal)) for i in pair if i is not None]
+    typical = [
+        i
+        for pair in zip_longest(_order_from_middle(anomalous), _order_from_middle(normal))
+        for i in pair
+        if i is not None
+    ]
     kinds = [list(anomalous), list(normal[::-1]), typical]
     if threshold is not None:
         kinds.append(list((order["score"] - threshold).abs().sort_values(kind="stable").index))
@@ -112,15 +117,15 @@ def choose(scores: pd.DataFrame, threshold: float | None, most: int) -> pd.DataF
     return order.loc[[*taken, *(rest[i] for i in spread)]]
 
 
-def small(pixels: Pixels) -> Pixels:
-    """The image as (h, w, 3) with its longer side of `SIDE`."""
+def shrink_image(pixels: Pixels) -> Pixels:
+    """Shrink the image to (h, w, 3) with its longer side of `PICTURE_SIDE`."""
     image = Image.fromarray(pixels).convert("RGB")
-    scale = SIDE / max(image.size)
+    scale = PICTURE_SIDE / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
 
 
-def overlaid(
+def overlay_map(
     picture: Pixels, full: NDArray[np.float32], span: tuple[float, float], mask: NDArray[Any] | None
 ) -> Pixels:
     """The grey picture (h, w, 3) under its map (H, W), clear where low, and the mask's outline."""
@@ -138,18 +143,18 @@ def overlaid(
     return mixed
 
 
-def file_stem(name: str) -> str:
-    """The name as a file's that needs no escaping in an address; different for different names."""
+def make_file_stem(name: str) -> str:
+    """Make a file name that needs no escaping in an address; different names give different file names."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _by_middle(index: pd.Index) -> list[int]:
-    """From the middle outwards."""
+def _order_from_middle(index: pd.Index) -> list[int]:
+    """Order an index from the middle outwards."""
     places = np.arange(len(index))
     return list(index[np.argsort(np.abs(places - (len(index) - 1) / 2), kind="stable")])
 
 
-def _range(values: Maps) -> tuple[float, float]:
+def _find_color_range(values: Maps) -> tuple[float, float]:
     """One colour scale for the whole gallery, as in the heat maps: from the median to near the top."""
     return float(np.quantile(values, 0.5)), float(np.quantile(values, 0.999))

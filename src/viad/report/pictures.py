@@ -1,4 +1,4 @@
-"""Galleries of experiments that DVC still has the predictions and images of."""
+"""Galleries of experiments whose predictions and images are still in DVC's cache."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,20 +14,20 @@ from viad.artifacts.images import read_image, read_mask
 from viad.comparison.condition_axes import BASELINE
 from viad.experiments.experiment_tables import Experiments
 from viad.experiments.revisions import Revision
-from viad.report.gallery import gallery
+from viad.report.gallery import write_gallery
 
-MOST = 6  # galleries of a report: each has some two dozen pictures
+MOST_GALLERIES = 6  # galleries of a report: each has some two dozen pictures
 
 
-def chosen(table: pd.DataFrame, experiments: Experiments) -> list[str]:
-    """Experiments to show where nobody named any: the best of each dataset under the baseline."""
-    there = table[table["experiment"].isin(experiments.revisions) & (table["condition"] == BASELINE)]
-    order = there.groupby(["dataset.name", "experiment"])["image_auroc"].mean().reset_index()
+def choose_experiments(table: pd.DataFrame, experiments: Experiments) -> list[str]:
+    """Choose the experiments to show by default: the best of each dataset under the baseline."""
+    cached = table[table["experiment"].isin(experiments.revisions) & (table["condition"] == BASELINE)]
+    order = cached.groupby(["dataset.name", "experiment"])["image_auroc"].mean().reset_index()
     best = order.sort_values("image_auroc", ascending=False).drop_duplicates("dataset.name")
-    return sorted(best["experiment"])[:MOST]
+    return sorted(best["experiment"])[:MOST_GALLERIES]
 
 
-def galleries(experiments: Experiments, names: Sequence[str], out: Path) -> list[dict[str, Any]]:
+def write_galleries(experiments: Experiments, names: Sequence[str], out: Path) -> list[dict[str, Any]]:
     """Write pictures to `out` and return the gallery of each category of the named experiments.
 
     An experiment whose predictions or images are no longer in DVC's cache has none.
@@ -39,12 +39,12 @@ def galleries(experiments: Experiments, names: Sequence[str], out: Path) -> list
                 continue
             files = Revision(repo, experiments.revisions[name])
             for category in experiments.table[experiments.table["experiment"] == name]["category"]:
-                if (made := _gallery(files, name, category, out)) is not None:
+                if (made := _write_cached_gallery(files, name, category, out)) is not None:
                     found.append(made)
     return found
 
 
-def _gallery(files: Revision, name: str, category: str, out: Path) -> dict[str, Any] | None:
+def _write_cached_gallery(files: Revision, name: str, category: str, out: Path) -> dict[str, Any] | None:
     dataset = files.read_yaml("params.yaml")["dataset"]
     metrics, predictions = f"metrics/{dataset['name']}", f"predictions/{dataset['name']}/{category}"
 
@@ -65,7 +65,7 @@ def _gallery(files: Revision, name: str, category: str, out: Path) -> dict[str, 
             maps = StoredMaps(Path(folder), len(table(f"{predictions}/scores.csv")))
             scores = table(f"{metrics}/scores/{category}.csv")
             threshold = (files.read_json(f"{metrics}/{category}.json") or {}).get("threshold")
-            return gallery(
+            return write_gallery(
                 scores, maps, threshold, dataset.get("attribution", ""), name, category, out,
                 open_image=lambda path: read_image(cached(path)), open_mask=lambda path: read_mask(cached(path)),
             )  # fmt: skip

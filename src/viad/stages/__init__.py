@@ -1,1 +1,1 @@
-"""One module a stage of dvc.yaml; each `main` reads as the data flows."""
+"""One module for each stage of dvc.yaml; each `main` follows the flow of the data."""

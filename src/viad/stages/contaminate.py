@@ -1,9 +1,6 @@
-"""Stage contaminate: the train and val rows, as training will be told them.
+"""Stage contaminate: the train and val rows with the labels that training sees, contamination and supervision added.
 
-The reserve is put in one random order by the seed. Its first part is reserved for
-validation; of the rest, labelled anomalies are taken from the front and contamination
-from the back, so that the sets are nested (5 % lies inside 10 %) and disjoint, and no
-condition moves an image that another one uses.
+`viad.protocol.anomaly_reserve` decides which anomalies serve which purpose.
 """
 
 from pathlib import Path
@@ -18,11 +15,11 @@ from viad.errors import ConfigError
 from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.seeds import generator
 
-VALIDATIONS = ("none", "normal", "same_defects", "other_defects")
+VALIDATION_NAMES = ("none", "normal", "same_defects", "other_defects")
 
 
 def main(category: str) -> None:
-    """Write data/contaminated/<dataset>/<category>/samples.csv; no image is touched."""
+    """Write data/contaminated/<dataset>/<category>/samples.csv; no image changes."""
     params = read_params(
         "dataset.name", "dataset.doubtful_defects", "dataset.split.reserve_defects", "dataset.split.val_anomalies",
         "contamination", "supervision", "validation.name", "seed",
@@ -37,45 +34,47 @@ def main(category: str) -> None:
         rng=generator(seed, "contaminate", category),
     )
     train = samples[samples["split"] == "train"]
-    noise = reserve.contamination(params["contamination"], len(train))
-    labelled = reserve.labelled(**_supervision(params["supervision"]))
-    _check_disjoint(noise, labelled)
-    validation = reserve.validation(one_of("validation", params["validation.name"], VALIDATIONS))
+    contamination = reserve.choose_contamination(params["contamination"], len(train))
+    labelled = reserve.choose_labelled(**_check_supervision(params["supervision"]))
+    _check_disjoint(contamination, labelled)
+    validation = reserve.choose_validation(one_of("validation", params["validation.name"], VALIDATION_NAMES))
     normals = samples[samples["split"] == "val"]
     if normals.empty and params["validation.name"] != "none":
         raise ConfigError(
             f"validation: {params['validation.name']}, but {category} has no validation normals under this protocol. "
             "Use protocol=study or validation=none."
         )
-    told = pd.concat(
+    rows = pd.concat(
         [
             train,
-            noise.assign(split="train", train_label=NORMAL, mask=""),  # told normal, so nothing shows what is not
-            labelled.assign(split="train", train_label=ANOMALOUS, mask=_told_masks(labelled, params["supervision"])),
+            # Labelled normal, and without masks, which would reveal the anomalies.
+            contamination.assign(split="train", train_label=NORMAL, mask=""),
+            labelled.assign(split="train", train_label=ANOMALOUS, mask=_choose_masks(labelled, params["supervision"])),
             normals,
             validation.assign(split="val"),
         ]
     )
-    write_samples(told, Path("data/contaminated") / params["dataset.name"] / category)
+    write_samples(rows, Path("data/contaminated") / params["dataset.name"] / category)
 
 
-def _supervision(wanted: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(wanted["defects"], list):
+def _check_supervision(supervision: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(supervision["defects"], list):
         raise ConfigError(
-            f"supervision.defects: {wanted['defects']!r} is no list. Write -S 'supervision.defects=[TYPE]'."
+            f"supervision.defects: {supervision['defects']!r} is not a list. Write -S 'supervision.defects=[TYPE]'."
         )
-    return {"anomalies": wanted["anomalies"], "defects": wanted["defects"]}
+    return {"anomalies": supervision["anomalies"], "defects": supervision["defects"]}
 
 
-def _told_masks(labelled: pd.DataFrame, wanted: dict[str, Any]) -> pd.Series | str:
-    """The masks of labelled anomalies, or none where training may know image labels only."""
-    return labelled["mask"] if one_of("supervision.masks", wanted["masks"], (True, False)) else ""
+def _choose_masks(labelled: pd.DataFrame, supervision: dict[str, Any]) -> pd.Series | str:
+    """The masks of labelled anomalies; none where training may see image labels only."""
+    return labelled["mask"] if one_of("supervision.masks", supervision["masks"], (True, False)) else ""
 
 
-def _check_disjoint(noise: pd.DataFrame, labelled: pd.DataFrame) -> None:
-    shared = set(noise["sample"]) & set(labelled["sample"])
+def _check_disjoint(contamination: pd.DataFrame, labelled: pd.DataFrame) -> None:
+    shared = set(contamination["sample"]) & set(labelled["sample"])
     if shared:
+        count = len(contamination) + len(labelled)
         raise ConfigError(
-            f"contamination.ratio and supervision.anomalies together want {len(noise) + len(labelled)} anomalies, "
-            f"{len(shared)} more than the reserve has. Lower one of them."
+            f"contamination.ratio and supervision.anomalies together need {count} anomalies, {len(shared)} more than "
+            "the reserve has. Lower one of them."
         )

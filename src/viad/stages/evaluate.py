@@ -1,4 +1,4 @@
-"""Stage evaluate: metrics, curves and heat maps of one category. It knows nothing of the model."""
+"""Stage evaluate: metrics, curves and heat maps of one category. It reads predictions only, never the model."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from viad.plots.curves import write_curves
 from viad.plots.heatmaps import draw_gallery
 from viad.seeds import generator
 
-SCORED = ["sample", "image", "mask", "label", "defect", "domain", "score", "row"]  # `row` of maps.npy
+SCORE_COLUMNS = ["sample", "image", "mask", "label", "defect", "domain", "score", "row"]  # `row` of maps.npy
 
 
 def main(category: str) -> None:
-    """Measure predictions/<dataset>/<category> against the labels and masks."""
+    """Compare predictions/<dataset>/<category> with the labels and masks, and write metrics and figures."""
     params = read_params("dataset.name", "dataset.attribution", "threshold", "bootstrap", "shift.name", "seed")
     dataset, seed = params["dataset.name"], check_whole_number("seed", params["seed"])
     predictions = read_labelled_predictions(dataset, category)
@@ -29,7 +29,7 @@ def main(category: str) -> None:
     )
     test = predictions.test
     with replacing(Path("metrics") / dataset / "scores" / f"{category}.csv") as out:
-        test[SCORED].to_csv(out, index=False, float_format="%.9g", lineterminator="\n")
+        test[SCORE_COLUMNS].to_csv(out, index=False, float_format="%.9g", lineterminator="\n")
     write_json(metrics, Path("metrics") / dataset / f"{category}.json")
     limit, attribution = metrics.get("threshold"), params["dataset.attribution"]
     with replacing(Path("plots") / dataset / category) as out:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from viad import datasets
 from viad.artifacts.atomic import replacing
-from viad.audit.report import audit_dataset, describe_findings
+from viad.audit.dataset_audit import audit_dataset, describe_findings
 from viad.config.params import read_params
 from viad.datasets import archives
 from viad.errors import DataError
 
 
 def main() -> None:
-    """Get the dataset, compare its counts, lay it at data/raw/<dataset>, whole or not at all, and audit it."""
+    """Get the dataset, check its counts, write it to data/raw/<dataset>, whole or not at all, and audit it."""
     params = read_params(
         "dataset.name",
         "dataset.code",
@@ -25,13 +25,13 @@ def main() -> None:
     raw = Path("data/raw") / name
     with replacing(raw) as out:
         if archive is None:
-            datasets.load(code).publish(out, params["dataset.source"])
+            datasets.load_dataset_module(code).publish(out, params["dataset.source"])
         else:
             archives.publish(out, name, archive, params["dataset.source"])
         for category in params["dataset.categories"]:
             try:
                 rows = datasets.read_rows(code, out, category, params["dataset.options"])
-            except DataError as error:  # name files by where they lie in what was published: `out` will be gone
+            except DataError as error:  # `out` will be gone, so name files by their place in the archive
                 raise DataError(str(error).replace(f"{out}/", "").replace(str(out), "the archive")) from error
             datasets.check_counts(rows, category, params["dataset.counts"])
     by_category = {

@@ -1,7 +1,7 @@
-"""Stage resize: every image at one size and colour, and the split of every image.
+"""Stage resize: all images at the same size and in the same colours, and the split of each image.
 
-Images that training may open lie under learn/, test images under test/: the train stage
-depends on learn/ alone, so no test image can reach or even touch it.
+Images that training may open are in learn/, test images in test/. The train stage depends on learn/ alone, so no test
+image can influence it.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from viad.artifacts.atomic import replacing
 from viad.artifacts.images import (
-    ASPECTS,
-    COLORS,
+    ASPECT_OPTIONS,
+    COLOR_OPTIONS,
     Mask,
     crop_center,
     read_image,
@@ -27,16 +27,16 @@ from viad.artifacts.images import (
     write_image,
 )
 from viad.artifacts.samples import ANOMALOUS, NORMAL, write_samples
-from viad.audit import EXCLUDE, excluded_samples
+from viad.audit import EXCLUDE_OPTIONS, read_excluded_samples
 from viad.config.numbers import check_positive_share, check_whole_number
 from viad.config.params import one_of, read_params
 from viad.datasets import Row, read_rows
 from viad.errors import DataError
-from viad.protocol.splits import PROTOCOLS, assign_splits
+from viad.protocol.splits import SPLIT_PROTOCOLS, assign_splits
 
 
 def main(category: str) -> None:
-    """Cut the splits, then resize images and masks into data/resized/<dataset>/<category>."""
+    """Assign the splits, then write resized images and masks to data/resized/<dataset>/<category>."""
     params = read_params(
         "dataset.name",
         "dataset.code",
@@ -53,24 +53,24 @@ def main(category: str) -> None:
         "protocol",
         "audit.exclude",
     )
-    one_of("color", params["color"], COLORS)
-    one_of("aspect", params["aspect"], ASPECTS)
-    one_of("protocol", params["protocol"], PROTOCOLS)
-    one_of("audit.exclude", params["audit.exclude"], EXCLUDE)
+    one_of("color", params["color"], COLOR_OPTIONS)
+    one_of("aspect", params["aspect"], ASPECT_OPTIONS)
+    one_of("protocol", params["protocol"], SPLIT_PROTOCOLS)
+    one_of("audit.exclude", params["audit.exclude"], EXCLUDE_OPTIONS)
     size = check_whole_number("image_size", params["image_size"], low=32, high=4096)
     crop = check_positive_share("center_crop", params["center_crop"])
     out = Path("data/resized") / params["dataset.name"] / category
 
     raw = Path("data/raw") / params["dataset.name"]
     rows = read_rows(params["dataset.code"], raw, category, params["dataset.options"])
-    excluded = excluded_samples(params["dataset.name"], category, params["audit.exclude"])
+    excluded = read_excluded_samples(params["dataset.name"], category, params["audit.exclude"])
     rows = [row for row in rows if row.sample not in excluded]
-    samples = _table(rows)
-    samples["split"] = assign_splits(samples, params["protocol"], _split(params), category)
-    _place(samples, out)
+    samples = _make_table(rows)
+    samples["split"] = assign_splits(samples, params["protocol"], _select_split_params(params), category)
+    _set_paths(samples, out)
     with replacing(out) as aside:
-        look = {"color": params["color"], "aspect": params["aspect"], "crop": crop}
-        resize = partial(_resize, size=size, **look, root=out, aside=aside)
+        options = {"color": params["color"], "aspect": params["aspect"], "crop": crop}
+        resize = partial(_resize_row, size=size, **options, root=out, aside=aside)
         with ThreadPoolExecutor() as pool:
             jobs: Iterable[None] = pool.map(resize, rows, samples.to_dict("records"))
             for _ in tqdm(jobs, total=len(rows), desc=f"resize {category}", unit="image", mininterval=1):
@@ -78,12 +78,12 @@ def main(category: str) -> None:
         write_samples(samples, aside)
 
 
-def _split(params: dict[str, Any]) -> dict[str, Any]:
+def _select_split_params(params: dict[str, Any]) -> dict[str, Any]:
     head = "dataset.split."
     return {key.removeprefix(head): value for key, value in params.items() if key.startswith(head)}
 
 
-def _table(rows: list[Row]) -> pd.DataFrame:
+def _make_table(rows: list[Row]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "sample": [row.sample for row in rows],
@@ -98,8 +98,8 @@ def _table(rows: list[Row]) -> pd.DataFrame:
     )
 
 
-def _place(samples: pd.DataFrame, out: Path) -> None:
-    """Fill in where each image and mask will lie."""
+def _set_paths(samples: pd.DataFrame, out: Path) -> None:
+    """Fill in the path of each image and mask."""
     folder = samples["split"].map(lambda split: "test" if split == "test" else "learn")
     samples["image"] = [
         f"{(out / part).as_posix()}/images/{name}.png" for part, name in zip(folder, samples["sample"], strict=True)
@@ -108,7 +108,7 @@ def _place(samples: pd.DataFrame, out: Path) -> None:
     samples.loc[masked, "mask"] = samples.loc[masked, "image"].str.replace("/images/", "/masks/", n=1, regex=False)
 
 
-def _resize(
+def _resize_row(
     row: Row, sample: dict[str, Any], *, size: int, color: str, aspect: str, crop: float, root: Path, aside: Path
 ) -> None:
     pixels = read_image(row.image)
@@ -116,23 +116,27 @@ def _resize(
     write_image(small, aside / Path(sample["image"]).relative_to(root))
     if not row.masks:
         return
-    mask = _union(row, pixels.shape[:2])
+    mask = _unite_masks(row, pixels.shape[:2])
     if mask.any() and row.label == NORMAL:
-        raise DataError(f"{row.masks[0]} marks a defect, but {row.image} is labelled normal. Correct the label.")
+        raise DataError(
+            f"{row.masks[0]} marks a defect, but {row.image} is labelled normal. Correct the mask or the label."
+        )
     if not mask.any() and row.label == ANOMALOUS:
-        raise DataError(f"{row.masks[0]} is empty, but {row.image} is labelled anomalous. Correct mask or label.")
+        raise DataError(
+            f"{row.masks[0]} is empty, but {row.image} is labelled anomalous. Correct the mask or the label."
+        )
     write_image(resize_mask(crop_center(mask, crop), size, aspect), aside / Path(sample["mask"]).relative_to(root))
 
 
-def _union(row: Row, shape: tuple[int, ...]) -> Mask:
-    """All masks of a row together, (H, W) bool as its image."""
+def _unite_masks(row: Row, shape: tuple[int, ...]) -> Mask:
+    """Unite all masks of a row, (H, W) bool of the size of its image."""
     union = np.zeros(shape, dtype=bool)
     for path in row.masks:
         mask = read_mask(path, row.mask_from)
         if mask.shape != shape:
             raise DataError(
-                f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]} pixels, its image {row.image} "
-                f"{shape[1]}x{shape[0]}. Replace the one that is wrong."
+                f"{path}: mask size {mask.shape[1]}x{mask.shape[0]} does not match image size {shape[1]}x{shape[0]} "
+                f"({row.image}). Replace the file that is wrong."
             )
         union |= mask
     return union

@@ -1,4 +1,4 @@
-"""Stage shift: the test rows, with the images (and masks) that the shift changes."""
+"""Stage shift: the test rows, with their images (and, if the shift moves them, masks) shifted."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,17 +14,17 @@ from viad.config.numbers import check_whole_number
 from viad.config.params import read_params
 from viad.errors import DataError
 from viad.protocol.shift_registry import Shift
-from viad.protocol.shifts import shift_for
+from viad.protocol.shifts import find_shift
 from viad.seeds import generator
 
-TRIES = 50
+MOST_TRIES = 50
 
 
 def main(category: str) -> None:
-    """Write the test rows, and each shifted image, to data/shifted/<dataset>/<category>."""
+    """Write the test rows and the shifted images to data/shifted/<dataset>/<category>."""
     params = read_params("dataset.name", "dataset.split.seed", "shift")
     dataset = params["dataset.name"]
-    shift = shift_for(params["shift"]["name"], params["shift"]["severity"])
+    shift = find_shift(params["shift"]["name"], params["shift"]["severity"])
     samples = read_samples(Path("data/resized") / dataset / category)
     seed = check_whole_number("dataset.split.seed", params["dataset.split.seed"])
     test = samples[samples["split"] == "test"].copy()
@@ -37,21 +37,21 @@ def main(category: str) -> None:
             if shift.kind.moves_masks:
                 masked = test["mask"] != ""
                 test.loc[masked, "mask"] = [f"{out.as_posix()}/masks/{name}.png" for name in test["sample"][masked]]
-            apply = partial(_apply, shift=shift, seed=seed, aside=aside)
+            apply = partial(_shift_image, shift=shift, seed=seed, aside=aside)
             with ThreadPoolExecutor() as pool:
                 for _ in tqdm(pool.map(apply, sources), total=len(test), desc=f"shift {category}", mininterval=1):
                     pass
         write_samples(test, aside)
 
 
-def _apply(sample: dict[str, Any], *, shift: Shift, seed: int, aside: Path) -> None:
-    """Shift one image, with a generator of its own: the result does not depend on the order."""
+def _shift_image(sample: dict[str, Any], *, shift: Shift, seed: int, aside: Path) -> None:
+    """Shift one image, with its own generator, so that the result does not depend on the order of images."""
     name, rng = sample["sample"], generator(seed, "shift", sample["sample"])
     transform = shift.sample(rng)
     if shift.kind.moves_masks and sample["mask"]:
         mask = read_mask(Path(sample["mask"]))
-        # A defect that has left the frame would be called a miss of nothing: sample another way to move.
-        for _ in range(TRIES):
+        # A defect outside the frame would count as a miss although it cannot be seen: sample another motion.
+        for _ in range(MOST_TRIES):
             if not mask.any() or transform.mask(mask).any():
                 break
             transform = shift.sample(rng)

@@ -1,1 +1,1 @@
-"""From a model's yaml to a trained model: building, loading batches, fitting, checkpoints."""
+"""Training a model: building it from its yaml, loading batches, fitting, checkpoints."""

@@ -1,4 +1,4 @@
-"""From a model's yaml to a trained anomalib module, and back from disk."""
+"""Building an anomalib module from a model's yaml, saving it and loading it."""
 
 import importlib
 import json
@@ -20,21 +20,21 @@ from viad.config.numbers import check_whole_number
 from viad.config.params import one_of
 from viad.errors import ConfigError
 
-PRESETS = ("small", "paper")
+MODEL_PRESETS = ("small", "paper")
 ACCELERATORS = ("auto", "cpu", "gpu")
 LEARNING_TYPES = ("one_class", "unsupervised", "supervised")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """The parameters to build a model again; saved beside its weights."""
+    """The parameters that rebuild a model; saved with its weights."""
 
     name: str
     class_path: str
     learning_type: str
     preset: str
     epochs: int
-    steps: int | None  # optimiser steps after which training ends, whatever the epochs
+    steps: int | None  # optimiser steps after which training ends, whatever the number of epochs
     batch_size: int
     args: dict[str, Any]
     backbone: str
@@ -45,17 +45,17 @@ class ModelSpec:
     image_size: int
 
 
-def model_spec(
+def make_model_spec(
     model: dict[str, Any], backbone: dict[str, Any], *, image_size: int, color: str, preset: str,
     epochs: int | None = None,
 ) -> ModelSpec:  # fmt: skip
-    """The specification in the params; `epochs` replaces the preset's.
+    """Make the specification of a model from the params; `epochs` replaces the preset's number.
 
     Raises:
         ConfigError: an unknown preset, an invalid number of epochs, or a stride for which the backbone has
             no layer.
     """
-    one_of("preset", preset, PRESETS)
+    one_of("preset", preset, MODEL_PRESETS)
     one_of("model.learning_type", model["learning_type"], LEARNING_TYPES)
     chosen = model[preset]
     if epochs is not None:
@@ -93,8 +93,8 @@ def model_spec(
     )
 
 
-def training_notes(params: dict[str, Any], *, on_gpu: bool) -> list[str]:
-    """Notes for the log about trainings that work, but perhaps not as expected.
+def list_training_notes(params: dict[str, Any], *, on_gpu: bool) -> list[str]:
+    """List notes for the log about a training that works, but perhaps not as expected.
 
     Args:
         params: with `model`, `backbone`, `image_size` and `preset`.
@@ -119,13 +119,13 @@ def _check_epochs(epochs: Any, preset: dict[str, Any], name: str) -> None:
         raise ConfigError(f"epochs: {epochs}, but {name} does not train by epochs. Set it to null.")
 
 
-def build(spec: ModelSpec, precision: str) -> AnomalibModule:
-    """The model, with its backbone's weights and untrained otherwise.
+def build_model(spec: ModelSpec, precision: str) -> AnomalibModule:
+    """Build the model, with the weights of its backbone and otherwise untrained.
 
     Scores are raw: no post-processor normalises or clamps them. The model's
-    pre-processor normalises images in [0, 1] for its backbone, unless its class says
+    pre-processor normalises images in [0, 1] for its backbone, unless its class sets
     NORMALIZE = False. A timm backbone at `model.model.feature_extractor` is frozen and made fast,
-    unless the model says `trains_backbone`. A model without strides gets no backbone.
+    unless the model sets `trains_backbone`. A model without strides gets no backbone.
 
     Raises:
         ConfigError: an unknown precision, class or argument.
@@ -138,9 +138,9 @@ def build(spec: ModelSpec, precision: str) -> AnomalibModule:
         ensure_weights(spec.backbone)
         backbone = {"backbone": spec.backbone, "layers": spec.layers, "pre_trained": not from_file}
     try:
-        model_class = _find(spec.class_path)
+        model_class = _import_class(spec.class_path)
         model = model_class(
-            pre_processor=_pre_processor(spec, normalize=getattr(model_class, "NORMALIZE", True)),
+            pre_processor=_make_pre_processor(spec, normalize=getattr(model_class, "NORMALIZE", True)),
             post_processor=False, evaluator=False, visualizer=False, **backbone, **spec.args,
         )  # fmt: skip
     except (ImportError, AttributeError, TypeError) as error:
@@ -159,12 +159,12 @@ def build(spec: ModelSpec, precision: str) -> AnomalibModule:
     return cast("AnomalibModule", model)
 
 
-def _find(class_path: str) -> Any:
+def _import_class(class_path: str) -> Any:
     module, _, name = class_path.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
-def _pre_processor(spec: ModelSpec, *, normalize: bool) -> PreProcessor:
+def _make_pre_processor(spec: ModelSpec, *, normalize: bool) -> PreProcessor:
     # Images have this size already: the resize does nothing, but models learn the size from it.
     resize = Resize((spec.image_size, spec.image_size), antialias=True)
     return PreProcessor(Compose([resize, Normalize(mean=spec.mean, std=spec.std)]) if normalize else resize)
@@ -178,20 +178,20 @@ def save_model(model: AnomalibModule, spec: ModelSpec, folder: Path) -> None:
 
 
 def load_model(folder: Path, precision: str, device: torch.device) -> tuple[AnomalibModule, ModelSpec]:
-    """The trained model in `folder`, in evaluation mode on `device`, and its spec."""
+    """Load the trained model in `folder`, in evaluation mode on `device`, and its spec."""
     spec = ModelSpec(**json.loads((folder / "model.json").read_text(encoding="utf-8")))
-    model = build(spec, precision)
+    model = build_model(spec, precision)
     trained = trained_state(model)
     frozen = {k: v for k, v in model.state_dict().items() if k not in trained}
-    model.load_state_dict(frozen | load_file(folder / "model.safetensors"))  # all that training made, or an error
+    model.load_state_dict(frozen | load_file(folder / "model.safetensors"))  # every trained tensor, or an error
     return model.to(device).eval(), spec
 
 
-def device_for(accelerator: str) -> torch.device:
-    """The device that `accelerator` means here; on a CPU, denormal numbers are flushed.
+def choose_device(accelerator: str) -> torch.device:
+    """Choose the device for `accelerator`; on a CPU, flush denormal numbers to zero.
 
     Raises:
-        ConfigError: unknown, or a GPU is asked for and there is none.
+        ConfigError: an unknown accelerator, or a GPU on a machine without one.
     """
     one_of("accelerator", accelerator, ACCELERATORS)
     if accelerator == "gpu" and not torch.cuda.is_available():

@@ -14,45 +14,45 @@ from viad.seeds import derived_seed
 
 
 class CurvesLogger(DVCLiveLogger):
-    """DVC knows the hyper-parameters from params.yaml; dvclive cannot write anomalib's enums."""
+    """A logger without hyperparameters: params.yaml has them, and dvclive cannot write anomalib's enums."""
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Log nothing."""
 
 
 class SeedEpochs(Callback):
-    """Start every epoch from a random state of its own, so that it is the same after a resume."""
+    """Seed every epoch by its number, so that it is the same after a resume."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Seed every generator for the epoch that starts."""
+        """Seed every generator at the start of an epoch."""
         del pl_module
         seed_everything(derived_seed(self.seed, "steps", trainer.current_epoch), verbose=False)
 
 
 class AnnounceImages(Callback):
-    """Tell the feature cache which images the backbone sees next."""
+    """Announce to the feature cache the images of the next batch."""
 
     def __init__(self, cache: FeatureCache) -> None:
         self.cache = cache
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Announce the batch that training takes next."""
+        """Announce the next training batch."""
         del trainer, pl_module, batch_idx
         self.cache.announce(batch.image_path)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Announce the batch that validation takes next."""
+        """Announce the next validation batch."""
         del trainer, pl_module, batch_idx, dataloader_idx
         self.cache.announce(batch.image_path)
 
 
 class BestEpoch(Callback):
-    """Keeps the model of the epoch that did best on validation; part of a checkpoint, so a resume knows it."""
+    """Keep the model of the best epoch on validation; a checkpoint contains it, so a resume continues with it."""
 
     def __init__(self, monitor: str, mode: str) -> None:
         self.monitor, self.mode = monitor, mode
@@ -72,12 +72,12 @@ class BestEpoch(Callback):
         return {"value": self.value, "state": self.state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take them back from a checkpoint."""
+        """Restore the best value and state from a checkpoint."""
         self.value, self.state = state_dict["value"], state_dict["state"]
 
 
 class ValidationAUROC(Callback):
-    """Log val_image_auroc where val rows hold both classes; anomalib's validation_step gives the scores."""
+    """Log val_image_auroc if the val rows have both classes; anomalib's validation_step computes the scores."""
 
     def __init__(self) -> None:
         self.scores: list[torch.Tensor] = []

@@ -1,8 +1,8 @@
 """Checkpoints of a training: where they are stored, what they hold, and how a killed training resumes.
 
-They are stored outside the workspace, because DVC clears a stage's outputs before it runs it again and a
-queued experiment runs in a copy that does not outlive it. A checkpoint's folder is named by a
-digest of all that training depends on, so only the same experiment finds it.
+They are stored outside the workspace, because DVC deletes the outputs of a stage before running it and deletes the copy
+in which a queued experiment runs. A checkpoint's folder is named by a digest of all that training depends on, so only
+the same experiment finds it.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ import viad
 from viad.artifacts.atomic import replacing
 from viad.backbones.frozen import trained_state
 
-FOLDER = Path(os.environ.get("VIAD_CHECKPOINTS", "~/.cache/viad/checkpoints")).expanduser()
+CHECKPOINT_FOLDER = Path(os.environ.get("VIAD_CHECKPOINTS", "~/.cache/viad/checkpoints")).expanduser()
 KEEP_SECONDS = 30 * 86400  # after which an abandoned checkpoint is deleted
-PACKAGES = ("torch", "torchvision", "anomalib", "lightning", "timm")
+FINGERPRINT_PACKAGES = ("torch", "torchvision", "anomalib", "lightning", "timm")
 
 
-def fingerprint(settings: dict[str, Any], files: Iterable[Path]) -> str:
-    """A digest of the parameters, the content of the files, the code of this package and the packages under it."""
+def compute_training_digest(settings: dict[str, Any], files: Iterable[Path]) -> str:
+    """Compute a digest of the parameters, the content of the files, the code of this package and its dependencies."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    digest.update(" ".join(f"{name}={version(name)}" for name in PACKAGES).encode())
+    digest.update(" ".join(f"{name}={version(name)}" for name in FINGERPRINT_PACKAGES).encode())
     code = sorted(Path(str(viad.__file__)).parent.rglob("*.py"))
     for file in [*code, *files]:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
@@ -37,9 +37,9 @@ def fingerprint(settings: dict[str, Any], files: Iterable[Path]) -> str:
 
 
 class Checkpoints(Callback):
-    """Writes a checkpoint and the logs so far at the start of every epoch but the first.
+    """Writes a checkpoint and the logs at the start of every epoch but the first.
 
-    At the start of the next one, because only then has Lightning logged an epoch's means.
+    Lightning has logged the means of an epoch only when the next epoch starts.
 
     Args:
         folder: of this training alone; it holds one folder an epoch, the newest one kept.
@@ -51,7 +51,7 @@ class Checkpoints(Callback):
         self._before, self._start = 0.0, time.perf_counter()
 
     def seconds(self) -> float:
-        """Wall time of the training up to now, that before a resume included."""
+        """Wall time of the training until now, including the time before a resume."""
         return self._before + time.perf_counter() - self._start
 
     def state_dict(self) -> dict[str, Any]:
@@ -63,8 +63,8 @@ class Checkpoints(Callback):
         self._before, self._start = state_dict["seconds"], time.perf_counter()
 
     def resume(self) -> tuple[Path | None, int]:
-        """The newest checkpoint and the number of finished epochs; its logs are restored."""
-        _forget_old(self.folder.parent)
+        """Find the newest checkpoint and the number of finished epochs, and restore its logs."""
+        _remove_abandoned(self.folder.parent)
         whole = [path for path in self.folder.glob("*") if path.name.isdigit()]
         if not whole:
             return None, 0
@@ -79,7 +79,7 @@ class Checkpoints(Callback):
         _remove(self.folder)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what the epochs before this one made, and drop the older checkpoint."""
+        """Save the state after the finished epochs, and remove the older checkpoint."""
         del pl_module
         target = self.folder / str(trainer.current_epoch)
         if trainer.current_epoch == 0 or target.exists():
@@ -94,13 +94,13 @@ class Checkpoints(Callback):
                 _remove(older)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Leave frozen backbones out: they have their own source."""
+        """Leave frozen backbones out: their weights have their own source."""
         checkpoint["state_dict"] = trained_state(pl_module)
-        _between_epochs(checkpoint["loops"]["fit_loop"], trainer.current_epoch)
+        _reset_loop_counters(checkpoint["loops"]["fit_loop"], trainer.current_epoch)
 
 
-def _between_epochs(loop: dict[str, Any], epoch: int) -> None:
-    """Have Lightning's counters say that `epoch` has not begun: they still count the batches of the one before it."""
+def _reset_loop_counters(loop: dict[str, Any], epoch: int) -> None:
+    """Reset Lightning's counters to the start of `epoch`: they still count the batches of the epoch before."""
     for name, progress in loop.items():
         if name == "epoch_progress":
             for counts in (progress["total"], progress["current"]):
@@ -120,7 +120,7 @@ def _reset_current(progress: dict[str, Any]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder so that a kill in between leaves nothing that looks whole."""
+    """Remove a folder so that an interruption leaves no folder that looks complete."""
     if folder.is_dir():
         doomed = folder.with_name(f".{folder.name}.doomed")
         shutil.rmtree(doomed, ignore_errors=True)
@@ -128,7 +128,7 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _forget_old(folder: Path) -> None:
+def _remove_abandoned(folder: Path) -> None:
     for path in folder.glob("*"):
         if path.name.endswith(".doomed") or time.time() - path.stat().st_mtime > KEEP_SECONDS:
             shutil.rmtree(path, ignore_errors=True)

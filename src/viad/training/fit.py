@@ -25,9 +25,9 @@ from viad.errors import ConfigError, DataError
 from viad.training.build import ModelSpec
 from viad.training.callbacks import AnnounceImages, BestEpoch, CurvesLogger, SeedEpochs, ValidationAUROC
 from viad.training.checkpoints import Checkpoints
-from viad.training.loading import EpochOrder, batches
+from viad.training.loading import EpochOrder, load_batches
 
-EARLY_STOPPING = {  # what each kind of validation watches, and whether it should fall or rise
+EARLY_STOPPING = {  # the metric that each kind of validation watches, and its direction
     "normal": ("val_loss", "min"),
     "same_defects": ("val_image_auroc", "max"),
     "other_defects": ("val_image_auroc", "max"),
@@ -35,7 +35,7 @@ EARLY_STOPPING = {  # what each kind of validation watches, and whether it shoul
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """The outcome of a training: wall time of the fit alone (also before a resume), epochs, selection."""
 
     train_seconds: float
@@ -44,13 +44,12 @@ class Outcome:
 
 
 def select_training_rows(samples: pd.DataFrame, learning_type: str) -> pd.DataFrame:
-    """The training rows that a model of this learning type may use.
+    """Select the training rows that a model of this learning type may use.
 
-    Only supervised models see labelled anomalies. Unlabelled ones (contamination) look
-    like normals to every model.
+    Only supervised models see labelled anomalies. For every model, contamination is labelled normal.
 
     Raises:
-        DataError: there is no training image, or no labelled anomaly for a supervised model.
+        DataError: no training image, or no labelled anomaly for a supervised model.
     """
     train = samples[samples["split"] == "train"]
     if learning_type != "supervised":
@@ -62,26 +61,25 @@ def select_training_rows(samples: pd.DataFrame, learning_type: str) -> pd.DataFr
     return train
 
 
-def fit(
+def fit_model(
     model: AnomalibModule, spec: ModelSpec, samples: pd.DataFrame, *, validation: str, patience: int, seed: int,
     device: torch.device, log_folder: Path, checkpoints: Path,
-) -> Outcome:  # fmt: skip
-    """Train `model` in place, from the checkpoint of a training that was killed if there is one.
+) -> TrainingOutcome:  # fmt: skip
+    """Train `model` in place, and resume from the checkpoint of an interrupted training if there is one.
 
-    Without validation the epochs are those of the spec, and the last one counts. With
-    it, a model that trains by epochs stops when val rows improve no more, and the best
-    epoch on them counts.
+    Without validation, the spec sets the number of epochs, and the last epoch counts. With validation, a model that
+    trains by epochs stops when its metric on the val rows no longer improves, and the best epoch counts.
 
     Args:
-        checkpoints: a folder for this very training (see `viad.training.checkpoints`), removed at the end.
+        checkpoints: the folder of this training (see `viad.training.checkpoints`), removed at the end.
 
     Raises:
         ConfigError: the model does not measure the metric that early stopping needs.
     """
     if spec.epochs == 0:  # predictions made elsewhere
         log_folder.mkdir(parents=True, exist_ok=True)
-        return Outcome(0.0, 0, "none")
-    _quiet()
+        return TrainingOutcome(0.0, 0, "none")
+    _silence_lightning()
     saved = Checkpoints(checkpoints, log_folder)
     resume_from, epoch = saved.resume()
     on_gpu, trains_by_epochs = device.type == "cuda", spec.epochs > 1 or spec.steps is not None
@@ -89,16 +87,16 @@ def fit(
     rows = select_training_rows(samples, spec.learning_type)
     order = EpochOrder(rows["train_label"].tolist(), seed, spec.batch_size, getattr(model, "balance", None))
     order.set_epoch(epoch)
-    train = batches(rows, spec.batch_size, order=order, on_gpu=on_gpu)
-    val = batches(samples[samples["split"] == "val"], spec.batch_size, on_gpu=on_gpu) if stops_early else None
+    train = load_batches(rows, spec.batch_size, order=order, on_gpu=on_gpu)
+    val = load_batches(samples[samples["split"] == "val"], spec.batch_size, on_gpu=on_gpu) if stops_early else None
     best = BestEpoch(*EARLY_STOPPING[validation]) if stops_early else None
-    with tempfile.TemporaryDirectory(prefix="viad-train-") as scratch, _live(log_folder, epoch > 0) as live:
-        # anomalib's Engine keeps checkpoints of its own unless it is given one that keeps none.
+    with tempfile.TemporaryDirectory(prefix="viad-train-") as scratch, _open_live(log_folder, epoch > 0) as live:
+        # anomalib's Engine saves its own checkpoints unless it gets a callback that saves none.
         callbacks: list[Callback] = [SeedEpochs(seed), ModelCheckpoint(dirpath=scratch, save_top_k=0), saved]
         if best:
             callbacks += [ValidationAUROC(), EarlyStopping(best.monitor, patience=patience, mode=best.mode), best]
         if trains_by_epochs:
-            callbacks += _cache(model, Path(scratch), samples["image"].tolist())
+            callbacks += _attach_cache(model, Path(scratch), samples["image"].tolist())
         engine = Engine(
             callbacks=callbacks,
             logger=CurvesLogger(experiment=live),
@@ -114,21 +112,21 @@ def fit(
             enable_model_summary=False,
         )
         model.strict_loading = False  # a checkpoint holds no frozen backbone
-        with _explained(spec.name, validation):
+        with _explain_missing_metric(spec.name, validation):
             engine.fit(model, train_dataloaders=train, val_dataloaders=val, ckpt_path=resume_from)
         seconds = saved.seconds()
     if isinstance(backbone := getattr(model.model, "feature_extractor", None), FrozenBackbone):
-        backbone.cache = None  # its files went with the scratch folder
+        backbone.cache = None  # its files were in the scratch folder
     if best:
         model.load_state_dict(best.state, strict=False)
-    # Its numbers stand in the curves; left there, `dvc plots` takes it for an empty plot.
+    # The curves contain its numbers, and `dvc plots` would show it as an empty plot.
     (log_folder / "metrics.json").unlink(missing_ok=True)
     saved.remove()
-    return Outcome(seconds, engine.trainer.current_epoch, "validation" if stops_early else "last")
+    return TrainingOutcome(seconds, engine.trainer.current_epoch, "validation" if stops_early else "last")
 
 
 @contextmanager
-def _explained(name: str, validation: str) -> Iterator[None]:
+def _explain_missing_metric(name: str, validation: str) -> Iterator[None]:
     """Explain Lightning's error if a model does not measure the metric that early stopping needs."""
     try:
         yield
@@ -142,8 +140,8 @@ def _explained(name: str, validation: str) -> Iterator[None]:
         ) from error
 
 
-def _cache(model: AnomalibModule, folder: Path, images: list[str]) -> list[Callback]:
-    """Let the backbone compute its features once, where the model's class says CACHES_FEATURES."""
+def _attach_cache(model: AnomalibModule, folder: Path, images: list[str]) -> list[Callback]:
+    """Let the backbone compute its features once, if the model's class sets CACHES_FEATURES."""
     backbone = getattr(model.model, "feature_extractor", None)
     if not getattr(model, "CACHES_FEATURES", False) or not isinstance(backbone, FrozenBackbone):
         return []
@@ -151,12 +149,12 @@ def _cache(model: AnomalibModule, folder: Path, images: list[str]) -> list[Callb
     return [AnnounceImages(backbone.cache)]
 
 
-def _live(folder: Path, resume: bool) -> Live:  # noqa: FBT001
+def _open_live(folder: Path, resume: bool) -> Live:  # noqa: FBT001
     return Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False, resume=resume)
 
 
-def _quiet() -> None:
-    """Leave the progress bar; drop Lightning's notes on hardware, and its warnings about what is meant to be so."""
+def _silence_lightning() -> None:
+    """Keep the progress bar; silence Lightning's notes on hardware and its warnings about intended settings."""
     for name in ("lightning.pytorch", "lightning_fabric", "lightning_utilities", "anomalib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     intended = (
@@ -173,8 +171,8 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def describe(outcome: Outcome, spec: ModelSpec) -> Mapping[str, Any]:
-    """The record of the run in metrics/<dataset>/training."""
+def describe_training(outcome: TrainingOutcome, spec: ModelSpec) -> Mapping[str, Any]:
+    """Describe the training for metrics/<dataset>/training."""
     return {
         "train_seconds": round(outcome.train_seconds, 3),
         "epochs": outcome.epochs,

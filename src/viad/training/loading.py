@@ -97,7 +97,7 @@ def _endless(rows: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
         yield from rng.permutation(rows).tolist()
 
 
-def batches(
+def load_batches(
     samples: pd.DataFrame, batch_size: int, *, order: EpochOrder | None = None, on_gpu: bool = False
 ) -> DataLoader[ImageItem]:
     """A loader over the rows, as they stand or in the order of each epoch."""

@@ -3,7 +3,7 @@
 Categories: `texture`, a cloth; `object`, a turned flange; `assembly`, a tray of loose
 parts. Defects: `small` (below 0.2 % of the image's area), `large` (above 3 %), `logical`
 (each part looks right, but one is missing, doubled, swapped or misplaced; object and
-assembly only) and `foreign` bodies, which lie in the reserve alone.
+assembly only) and `foreign` bodies, which are in the reserve alone.
 
 The published layout is MVTec's, with a reserve beside test:
 
@@ -28,15 +28,14 @@ from viad.artifacts.images import write_image
 from viad.artifacts.samples import ANOMALOUS, NORMAL
 from viad.config.numbers import check_whole_number
 from viad.datasets import Row
-from viad.datasets.synthetic.specimen import GOOD, PRODUCTS, Order, kinds, picture
+from viad.datasets.synthetic.specimen import GOOD, PRODUCTS, Order, list_defect_kinds, render_picture
 from viad.errors import ConfigError, DataError
 from viad.processes.parent import end_with
 
 FOREIGN = "foreign"
-SPLITS = ("train", "test", "reserve")
-# key of dataset.source: the least and the greatest value of use. Below 96 pixels the
-# smallest defects have no pixel left.
-RANGES = {
+SYNTHETIC_SPLITS = ("train", "test", "reserve")
+# Keys of dataset.source: the smallest and the largest useful value. Below 96 pixels the smallest defects vanish.
+SOURCE_RANGES = {
     "seed": (0, 2**63),
     "size": (96, 4096),
     "train_normals": (1, 10**6),
@@ -46,12 +45,12 @@ RANGES = {
 
 
 def publish(out: Path, source: dict[str, Any]) -> None:
-    """Draw all images and masks, on every core.
+    """Render all images and masks, on every core.
 
     Raises:
         ConfigError: a value of dataset.source is missing, unknown or out of its range.
     """
-    orders = list(_orders(_checked(source)))
+    orders = list(_list_orders(_check_source(source)))
     # Spawned, not forked: a copy of a process whose libraries run threads may hang.
     workers = ProcessPoolExecutor(
         max_workers=min(os.cpu_count() or 1, len(orders)),
@@ -60,8 +59,8 @@ def publish(out: Path, source: dict[str, Any]) -> None:
         initargs=(os.getpid(),),
     )
     with workers as pool:
-        done = pool.map(partial(_draw, out), orders, chunksize=4)
-        for _ in tqdm(done, total=len(orders), desc="draw synthetic", unit="image", mininterval=1):
+        done = pool.map(partial(_write_picture, out), orders, chunksize=4)
+        for _ in tqdm(done, total=len(orders), desc="render synthetic", unit="image", mininterval=1):
             pass
 
 
@@ -71,7 +70,7 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
     Raises:
         DataError: an anomaly has no mask.
     """
-    for split in SPLITS:
+    for split in SYNTHETIC_SPLITS:
         for image in sorted((raw / category / split).glob("*/*.png")):
             kind = image.parent.name
             mask = raw / category / "ground_truth" / split / kind / image.name
@@ -87,19 +86,21 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
             )
 
 
-def _checked(source: dict[str, Any]) -> dict[str, int]:
-    for key in source.keys() ^ RANGES.keys():
-        problem = "missing" if key in RANGES else "not known"
-        raise ConfigError(f"dataset.source.{key}: {problem}. The keys are {', '.join(RANGES)}.")
-    for key, (least, greatest) in RANGES.items():
+def _check_source(source: dict[str, Any]) -> dict[str, int]:
+    for key in source.keys() ^ SOURCE_RANGES.keys():
+        problem = "missing" if key in SOURCE_RANGES else "not known"
+        raise ConfigError(f"dataset.source.{key}: {problem}. The keys are {', '.join(SOURCE_RANGES)}.")
+    for key, (least, greatest) in SOURCE_RANGES.items():
         check_whole_number(f"dataset.source.{key}", source[key], low=least, high=greatest)
     return source
 
 
-def _orders(source: dict[str, int]) -> Iterator[Order]:
+def _list_orders(source: dict[str, int]) -> Iterator[Order]:
     for category in PRODUCTS:
         lots = [("train", GOOD, source["train_normals"]), ("test", GOOD, source["test_normals"])]
-        lots += [(split, kind, source["anomalies"]) for split in ("test", "reserve") for kind in kinds(category)]
+        lots += [
+            (split, kind, source["anomalies"]) for split in ("test", "reserve") for kind in list_defect_kinds(category)
+        ]
         lots.append(("reserve", FOREIGN, source["anomalies"]))
         for split, kind, count in lots:
             for index in range(count):
@@ -108,11 +109,11 @@ def _orders(source: dict[str, int]) -> Iterator[Order]:
 
 def _prepare_worker(parent: int) -> None:
     end_with(parent)
-    cv2.setNumThreads(1)  # a process a core is enough
+    cv2.setNumThreads(1)  # one process per core is enough
 
 
-def _draw(out: Path, order: Order) -> None:
-    pixels, mask = picture(order)
+def _write_picture(out: Path, order: Order) -> None:
+    pixels, mask = render_picture(order)
     place = Path(order.split, order.kind, f"{order.index:03}.png")
     write_image(pixels, out / order.category / place)
     if order.kind != GOOD:

@@ -7,7 +7,7 @@ import numpy as np
 
 from viad.datasets.synthetic.surface import UNITS, Array, Frame, Surface, noise, paint
 
-PITCH = 9.0  # between threads
+THREAD_PITCH = 9.0  # between threads
 RELIEF = 3.2
 WARP, WEFT = (0.20, 0.27, 0.40), (0.60, 0.57, 0.50)
 
@@ -21,8 +21,8 @@ class Cloth:
         middle = UNITS / 2
         frame = Frame(size, middle, middle, middle, float(np.deg2rad(rng.normal(0, 1.2))))
         shift_u, shift_v = rng.uniform(0, 4, 2).tolist()
-        u = frame.u / PITCH + shift_u + 60 + 0.16 * noise(rng, size, 70)
-        v = frame.v / PITCH + shift_v + 60 + 0.16 * noise(rng, size, 70)
+        u = frame.u / THREAD_PITCH + shift_u + 60 + 0.16 * noise(rng, size, 70)
+        v = frame.v / THREAD_PITCH + shift_v + 60 + 0.16 * noise(rng, size, 70)
         column, row = np.floor(u), np.floor(v)
         warp_on_top = (column + row) % 4 < 2
         # Where along its float of two threads the upper thread is, -1 to 1: it dives at both ends.

@@ -1,6 +1,6 @@
-"""Damage and foreign bodies: what goes wrong with a surface, at random places and in exact sizes.
+"""Damage and foreign bodies on a surface, at random places and in exact sizes.
 
-A kind has several looks, taken in turn by an image's index, so that a few images show them all.
+A kind has several appearances; the index of an image selects one, so that a few images show them all.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ Spot = Callable[[np.random.Generator, float], tuple[float, float]]
 
 @dataclass(frozen=True)
 class Ground:
-    """Where a defect comes to lie: on the product's `body` (H, W, 0 to 1), at a place that `spot` draws."""
+    """The place of a defect: on the product's `body` (H, W, 0 to 1), at a position that `spot` samples."""
 
     surface: Surface
     body: Array
     spot: Spot
     rng: np.random.Generator
-    grow: float  # a factor on the size, for when a first attempt was too small or too large
+    grow: float  # a factor on the size, used after an attempt that was too small or too large
 
     @property
     def size(self) -> int:

@@ -10,9 +10,9 @@ import numpy as np
 
 from viad.datasets.synthetic.surface import UNITS, Array, Frame, Surface, noise, paint
 
-RADIUS, BORE, HUB, CIRCLE = 214.0, 46.0, 84.0, 144.0
+FLANGE_RADIUS, BORE, HUB, CIRCLE = 214.0, 46.0, 84.0, 144.0
 THICKNESS, KEY = 16.0, 11.0
-BELT, STEEL = (0.15, 0.17, 0.16), (0.50, 0.51, 0.53)
+BELT, TURNED_STEEL = (0.15, 0.17, 0.16), (0.50, 0.51, 0.53)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Flange:
         self.distance = np.hypot(self.frame.u, self.frame.v)
         keyway = np.maximum(np.abs(self.frame.u) - KEY, np.abs(self.frame.v - BORE) - KEY)
         bore = np.minimum(self.distance - BORE, keyway)
-        self.body: Array = self.frame.cover(np.maximum(self.distance - RADIUS, -bore))
+        self.body: Array = self.frame.cover(np.maximum(self.distance - FLANGE_RADIUS, -bore))
         self.belt = self._belt(rng)
         self.blank = self.belt.copy()
         self.blank.lay(self.frame, self.body, self._profile(), self._turned(rng), 0.30)
@@ -73,7 +73,10 @@ class Flange:
     def spot(self, rng: np.random.Generator, reach: float) -> tuple[float, float]:
         """A place on the steel for a defect of that radius, clear of holes where it can be."""
         for _ in range(100):
-            radius, angle = rng.uniform(BORE + reach, max(RADIUS - reach, BORE + reach + 1)), rng.uniform(0, 2 * np.pi)
+            radius, angle = (
+                rng.uniform(BORE + reach, max(FLANGE_RADIUS - reach, BORE + reach + 1)),
+                rng.uniform(0, 2 * np.pi),
+            )
             u, v = radius * np.cos(angle), radius * np.sin(angle)
             gaps = [np.hypot(u - x, v - y) - hole.radius - 6 for hole in HOLES for x, y in [_place(hole)]]
             if min(gaps) > min(reach, 16):
@@ -108,7 +111,7 @@ class Flange:
     def _profile(self) -> Array:
         """The height along the radius: bevelled edges, a raised hub, one groove."""
         r = self.distance
-        face = np.minimum(THICKNESS, 4 + (RADIUS - r) * 1.4)
+        face = np.minimum(THICKNESS, 4 + (FLANGE_RADIUS - r) * 1.4)
         hub = np.clip((HUB - r) * 1.2, 0, 8) + np.clip((r - BORE - 7) * 0.9, -6, 0)
         groove = 3.5 * np.clip(3.5 - np.abs(r - 184), 0, 2)
         return face + hub - groove
@@ -122,7 +125,7 @@ class Flange:
         along = ((self.frame.u * x + self.frame.v * y) / np.maximum(self.distance, 1)) ** 2
         fan = 0.86 + 0.42 * along * along + 0.22 * (1 - along) * (1 - along)
         tone = ring * fan * (1 + 0.02 * noise(rng, self.size, 4))
-        return paint(STEEL) * tone
+        return paint(TURNED_STEEL) * tone
 
 
 def _place(hole: Hole) -> tuple[float, float]:

@@ -27,8 +27,8 @@ class Light:
     falloff: Array  # (2,) across and down
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> "Light":
-        """The lamp of one picture: never twice at quite the same place and strength."""
+    def sample(cls, rng: np.random.Generator) -> "Light":
+        """The lamp of one picture: its place and strength vary slightly."""
         warmth = rng.normal(0, 0.012)
         return cls(
             azimuth=float(np.deg2rad(225 + rng.normal(0, 6))),
@@ -81,7 +81,7 @@ class Light:
         return self.level * (1 + self.falloff[0] * x + self.falloff[1] * y) * (1 - 0.05 * (x * x + y * y))
 
 
-def marks(rng: np.random.Generator, size: int) -> Array:
+def sample_dust(rng: np.random.Generator, size: int) -> Array:
     """Dust and hairlines (H, W), by which the colour is multiplied: every product has some, faint and no defect."""
     fine, shift, neutral = 2, 4, 128
     canvas = np.full((size * fine, size * fine), neutral, np.uint8)

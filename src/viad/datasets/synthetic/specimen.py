@@ -1,7 +1,7 @@
-"""One image of the dataset, and its mask: a product, what went wrong with it, and its picture.
+"""An image of the dataset and its mask: a product, its defect, and its picture.
 
-The mask is taken from the pictures themselves: the same product under the same light is
-rendered without and with the defect; the defect is where the two differ.
+The mask comes from the pictures: the same product under the same light is rendered without and with the defect, and the
+mask marks the pixels that differ.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from viad.artifacts.images import Mask, Pixels
 from viad.datasets.synthetic.cloth import Cloth
 from viad.datasets.synthetic.defects import LOOKS, Ground
 from viad.datasets.synthetic.flange import Flange
-from viad.datasets.synthetic.scene import Light, expose, marks
+from viad.datasets.synthetic.scene import Light, expose, sample_dust
 from viad.datasets.synthetic.surface import UNITS, Array, Surface
 from viad.datasets.synthetic.tray import Tray
 from viad.seeds import generator
 
 GOOD, LOGICAL = "good", "logical"
-RENDERED_AS = {"reserve": "pool"}  # the split's earlier name, which the published images were rendered under
-VISIBLE = 3.0  # grey levels of 255: a smaller change drowns in the sensor's noise
-# Shares of the image's area, between which a defect's mask lies.
+RENDERED_AS = {"reserve": "pool"}  # the earlier name of the split, which seeds the published images
+VISIBLE = 3.0  # grey levels of 255: the sensor's noise hides smaller changes
+# Smallest and largest area of a defect's mask, as shares of the image's area.
 AREAS = {"small": (0.0, 0.002), "large": (0.03, 1.0), "foreign": (0.0, 1.0), LOGICAL: (0.0, 1.0)}
 ATTEMPTS = 40
 
@@ -60,20 +60,20 @@ class Order:
 
 @dataclass(frozen=True)
 class Exposure:
-    """What falls into the camera: without the defect, with it (H, W, 3), and where they differ."""
+    """The light that reaches the camera without and with the defect (H, W, 3), and the pixels that differ."""
 
     clean: Array
     defective: Array
     mask: Mask
 
 
-def kinds(category: str) -> tuple[str, ...]:
+def list_defect_kinds(category: str) -> tuple[str, ...]:
     """The defect kinds of the category's test set."""
     return ("small", "large", LOGICAL) if PRODUCTS[category].rules else ("small", "large")
 
 
-def picture(order: Order) -> tuple[Pixels, Mask]:
-    """The image (H, W, 3) that was ordered and its mask (H, W), which depend on the order alone."""
+def render_picture(order: Order) -> tuple[Pixels, Mask]:
+    """Render the ordered image (H, W, 3) and its mask (H, W), which depend on the order alone."""
     exposure, camera = expose_scene(order)
     return expose(exposure.defective, camera), exposure.mask
 
@@ -82,13 +82,13 @@ def expose_scene(order: Order) -> tuple[Exposure, np.random.Generator]:
     """The picture before the camera adds its noise, and the generator of that noise.
 
     Raises:
-        RuntimeError: no defect of the kind's area could be drawn.
+        RuntimeError: no attempt gave a defect of the kind's area.
     """
     split = RENDERED_AS.get(order.split, order.split)
     own = generator(order.seed, "synthetic", order.category, split, order.kind, order.index)
     nature, accident, camera = own.spawn(3)
     product: Product = PRODUCTS[order.category](nature, order.size)
-    light, dust = Light.draw(nature), marks(nature, order.size)
+    light, dust = Light.sample(nature), sample_dust(nature, order.size)
     clean = _lit(product.surface(), light, dust)
     if order.kind == GOOD:
         return Exposure(clean, clean, np.zeros(clean.shape[:2], bool)), camera

@@ -1,7 +1,7 @@
-"""What the camera looks at: a height, a colour and a gloss for each pixel.
+"""The surface under the camera: a height, a colour and a gloss for each pixel.
 
-Products and defects are drawn into these three, and light falls on them afterwards, so a
-dent, a bevel and a drilled hole get their highlights and shadows from one place.
+Products and defects change these three, and light falls on them afterwards, so a dent, a bevel and a drilled hole get
+their highlights and shadows from one place.
 
 Lengths are in units of 1/512 of the picture's side, whatever its size in pixels. Arrays
 are float32, at half the time of float64; a NumPy float64 scalar would widen them.
@@ -19,7 +19,7 @@ Color = tuple[float, float, float]
 
 
 class Frame:
-    """A window of the picture, in the own coordinates of what is drawn there.
+    """A window of the picture, in the coordinates of the object in it.
 
     `u` and `v` (h, w) are the distances of each pixel from (x, y) along axes turned by
     `angle`; `window` are the rows and columns that lie within `reach` of (x, y).

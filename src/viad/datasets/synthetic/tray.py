@@ -10,13 +10,13 @@ import numpy as np
 
 from viad.datasets.synthetic.surface import UNITS, Array, Color, Frame, Surface, noise, paint
 
-PITCH, POCKET, CORNER = 152.0, 65.0, 16.0  # pockets: distance, half width, radius of the corners
+POCKET_PITCH, POCKET, CORNER = 152.0, 65.0, 16.0  # pockets: distance, half width, radius of the corners
 RIM, FLOOR = 30.0, 6.0
 PLASTIC, BENCH = (0.24, 0.29, 0.35), (0.52, 0.46, 0.38)
 HEXAGON = ((1.0, 0.0), (0.5, 0.75**0.5), (-0.5, 0.75**0.5))  # directions across the flats
-KINDS = ("screw", "nut", "washer")  # by row
-COUNTS = (1, 1, 2)
-ZINC, BRASS, STEEL = (0.60, 0.61, 0.62), (0.66, 0.50, 0.22), (0.58, 0.59, 0.60)
+PART_KINDS = ("screw", "nut", "washer")  # by row
+PART_COUNTS = (1, 1, 2)
+ZINC, BRASS, WASHER_STEEL = (0.60, 0.61, 0.62), (0.66, 0.50, 0.22), (0.58, 0.59, 0.60)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Tray:
         self.body: Array = np.ones((size, size), np.float32)
         self.parts = [
             part
-            for row, (kind, count) in enumerate(zip(KINDS, COUNTS, strict=True))
+            for row, (kind, count) in enumerate(zip(PART_KINDS, PART_COUNTS, strict=True))
             for column in range(3)
             for part in _filled(rng, kind, (row, column), count)
         ]
@@ -81,7 +81,7 @@ class Tray:
         cosine, sine = float(np.cos(self.angle)), float(np.sin(self.angle))
         for part in parts:
             x, y = self.x + part.x * cosine - part.y * sine, self.y + part.x * sine + part.y * cosine
-            DRAWN[part.kind](surface, Frame(self.size, x, y, 56, part.angle + self.angle), part)
+            PART_RENDERERS[part.kind](surface, Frame(self.size, x, y, 56, part.angle + self.angle), part)
         return surface
 
     def _beside(self, kind: str, pocket: tuple[int, int], tone: float, rng: np.random.Generator) -> Part:
@@ -98,9 +98,9 @@ class Tray:
         surface = Surface.flat(self.size, 0, BENCH, 0.05)
         surface.color *= 1 + 0.06 * noise(rng, self.size, (3, 120)) + 0.03 * noise(rng, self.size, 3)
         frame = Frame(self.size, self.x, self.y, UNITS, self.angle)
-        outer = _box(frame.u, frame.v, 1.5 * PITCH + 8, 22)
-        nearest_u = frame.u - PITCH * np.clip(np.rint(frame.u / PITCH), -1, 1)
-        nearest_v = frame.v - PITCH * np.clip(np.rint(frame.v / PITCH), -1, 1)
+        outer = _box(frame.u, frame.v, 1.5 * POCKET_PITCH + 8, 22)
+        nearest_u = frame.u - POCKET_PITCH * np.clip(np.rint(frame.u / POCKET_PITCH), -1, 1)
+        nearest_v = frame.v - POCKET_PITCH * np.clip(np.rint(frame.v / POCKET_PITCH), -1, 1)
         depth = np.clip(-_box(nearest_u, nearest_v, POCKET, CORNER) / 7, 0, 1)
         wall = RIM - (RIM - FLOOR) * depth * depth * (3 - 2 * depth)
         height = np.minimum(wall, 10 - outer * 2.5) + 0.22 * noise(rng, self.size, 3)
@@ -126,7 +126,7 @@ def _loose(rng: np.random.Generator, kind: str, pocket: tuple[int, int], freedom
         x, angle = x / 3, rng.normal(0, 0.22) + float(np.pi * rng.integers(2))
     else:
         angle = rng.uniform(0, 2 * np.pi)
-    return Part(kind, pocket, PITCH * (column - 1) + x, PITCH * (row - 1) + y, angle, rng.normal(1, 0.04))
+    return Part(kind, pocket, POCKET_PITCH * (column - 1) + x, POCKET_PITCH * (row - 1) + y, angle, rng.normal(1, 0.04))
 
 
 def _exchanged(one: Part, other: Part) -> tuple[Part, Part]:
@@ -167,10 +167,10 @@ def _washer(surface: Surface, frame: Frame, part: Part) -> None:
     r = np.hypot(frame.u, frame.v)
     edge = np.maximum(r - 28, 13.5 - r)
     top = FLOOR + part.lift + np.clip(-edge * 1.5, 0, 5)
-    surface.lay(frame, frame.cover(edge), top, _metal(STEEL, part, 1 + 0.03 * np.sin(r * 2.1)), 0.30)
+    surface.lay(frame, frame.cover(edge), top, _metal(WASHER_STEEL, part, 1 + 0.03 * np.sin(r * 2.1)), 0.30)
 
 
-DRAWN = {"screw": _screw, "nut": _nut, "washer": _washer}
+PART_RENDERERS = {"screw": _screw, "nut": _nut, "washer": _washer}
 
 
 def _metal(color: Color, part: Part, shade: Array | float) -> Array:

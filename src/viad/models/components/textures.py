@@ -23,7 +23,7 @@ from viad.seeds import generator
 Array = NDArray[np.float32]
 
 COUNT = 200  # of the synthetic textures
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+TEXTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 AUGMENTATIONS_AT_ONCE = 3
 
 
@@ -46,7 +46,7 @@ class Textures:
         if folder is None:
             return
         place = Path(folder).expanduser()
-        self.files = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
+        self.files = sorted(path for path in place.rglob("*") if path.suffix.lower() in TEXTURE_SUFFIXES)
         if not self.files:
             raise ConfigError(
                 f"{place} holds no images. Put textures there (such as DTD's folder `images`), or use "
