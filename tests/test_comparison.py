@@ -78,7 +78,7 @@ def test_only_equal_conditions_are_compared_and_the_better_comes_first():
     apart = made.compared()["differences"]
     assert apart[["better", "worse"]].to_numpy().tolist() == [["padim", "stfpm"]]
     row = apart.iloc[0]
-    assert row["told_apart"]
+    assert row["significant"]
     assert row["low"] < row["difference"] < row["high"]
     values = [r["image_auroc"] for r in made.rows]
     assert row["difference"] == pytest.approx(np.mean(values[:2]) - np.mean(values[2:4]))

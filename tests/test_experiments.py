@@ -98,7 +98,9 @@ def test_an_experiment_without_predictions_is_named_with_what_to_do(here):
 
 @pytest.mark.usefixtures("here")
 def test_an_unknown_experiment_is_not_measured():
-    with pytest.raises(ConfigError, match=r"no experiment 'nosuch'\. DVC has here: .*padim-elpv-128-s3341"):
+    with pytest.raises(
+        ConfigError, match=r"DVC has no experiment 'nosuch' here\. Choose one of: .*padim-elpv-128-s3341"
+    ):
         list(remeasure_experiments(["nosuch"]))
 
 

@@ -48,7 +48,7 @@ def test_another_committed_run_is_not_taken_for_the_default(workspace):
     before = (workspace / "README.md").read_text()
     compose_params(["model=padim"])
     _commit("params.yaml")
-    with pytest.raises(ConfigError, match=r"committed params\.yaml is not what conf/ composes to.*make run"):
+    with pytest.raises(ConfigError, match=r"committed params\.yaml differs from the one composed from conf/.*make run"):
         refresh_pages()
     assert (workspace / "README.md").read_text() == before
 

@@ -191,7 +191,7 @@ def _format_effect(row: dict[Any, Any]) -> dict[str, str]:
 
 
 def _format_result(row: dict[Any, Any]) -> dict[str, str]:
-    return {"difference": format_difference(row), "significant": _format_significance(row["told_apart"])}
+    return {"difference": format_difference(row), "significant": _format_significance(row["significant"])}
 
 
 def _format_significance(is_significant: Any) -> str:
@@ -243,7 +243,7 @@ ROW_FORMATTERS: dict[str, Any] = {
     "best_on_test": lambda row: {
         "where": describe_setting(row | {"epochs": ""}), "detector": row["detector"],
         "epochs to choose from": row["epochs"], "selected": row["chosen"],
-        "optimistic bias": format_difference(row), "significant": _format_significance(row["told_apart"]),
+        "optimistic bias": format_difference(row), "significant": _format_significance(row["significant"]),
         "caveat": CAVEATS["selected_on_test"].title,
     },
 }  # fmt: skip

@@ -96,7 +96,7 @@ def select_complete_detectors(group: pd.DataFrame) -> pd.DataFrame:
     return group[count == group["category"].nunique()]
 
 
-DIFFERENCE_COLUMNS = ("categories", "seeds", "difference", "low", "high", "p", "told_apart")
+DIFFERENCE_COLUMNS = ("categories", "seeds", "difference", "low", "high", "p", "significant")
 
 
 def measure_effects(table: pd.DataFrame, scores: Scores, name: str, *, by_defect: bool = False) -> pd.DataFrame:
@@ -176,7 +176,7 @@ def _measure_difference(
     result = bootstrap_difference(pairs, PAIRED_RESAMPLES)
     return {
         "categories": "+".join(compared), "seeds": min(counts), "difference": result.mean, "low": result.low,
-        "high": result.high, "p": result.p, "told_apart": result.is_significant,
+        "high": result.high, "p": result.p, "significant": result.is_significant,
     }  # fmt: skip
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
+from viad.metrics.bootstrap import INTERVAL_CONFIDENCE
+
 Floats = NDArray[np.float64]
-INTERVAL_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def _recommend(
     best, others = rows[0], rows[1:]
     differences = differences[differences["better"] == best["detector"]]
     against = {row["worse"]: row for row in differences.to_dict("records")}
-    equals = [row for row in others if row["detector"] in against and not against[row["detector"]]["told_apart"]]
+    equals = [row for row in others if row["detector"] in against and not against[row["detector"]]["significant"]]
     measured = [row for row in equals if _read_latency(row) < math.inf]
     fast = [row for row in measured if MIN_SPEEDUP * _read_latency(row) <= _read_latency(best)]
     recommended = min(fast or [best], key=lambda row: (_read_latency(row), row["detector"]))

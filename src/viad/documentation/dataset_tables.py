@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
 from viad.artifacts import markdown
+from viad.importing.importer import DATASET_CONF
 from viad.metrics.catalogue import metrics_shown
-
-DATASET_CONF = Path("conf/dataset")
 
 
 def format_datasets() -> str:
