@@ -148,12 +148,13 @@ def test_a_decoder_of_one_block_is_an_error():
 @pytest.mark.parametrize(
     ("overrides", "backbone"),
     [
-        (["model=dinomaly"], "dinov2_base"),
-        (["model=dinomaly", "backbone=dinov2_small"], "dinov2_small"),
+        (["model=dinomaly"], "dinov2_small"),
+        (["model=dinomaly", "preset=paper"], "dinov2_base"),
+        (["model=dinomaly", "preset=paper", "backbone=dinov2_small"], "dinov2_small"),
         (["backbone=resnet18", "model=dinomaly"], "resnet18"),
     ],
 )
-def test_the_yaml_asks_for_a_transformer_and_the_command_line_wins(tmp_path, overrides, backbone):
+def test_each_preset_brings_a_transformer_and_the_command_line_wins(tmp_path, overrides, backbone):
     compose_params(overrides, tmp_path / "params.yaml")
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
     assert params["model"]["name"] == "dinomaly"

@@ -103,7 +103,7 @@ def test_a_constant_name_has_one_meaning():
                 leaf.id for target in targets if target for leaf in ast.walk(target) if isinstance(leaf, ast.Name)
             }:
                 if name.isupper() and len(name) > 1:
-                    homes.setdefault(name, []).append(module)
+                    homes.setdefault(name, set()).add(module)
     assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
 
 

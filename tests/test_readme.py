@@ -89,7 +89,7 @@ def test_commands_run_as_written(new_project, whole, monkeypatch):
     rows = {
         row["Experiment"]: row for row in csv.DictReader(io.StringIO(project.stdout("dvc", "exp", "show", "--csv")))
     }
-    queued = {f"{model}-elpv-{size}-random-s3341" for model in ("patchcore", "padim") for size in (128, 256)}
+    queued = {f"{model}-elpv-{size}-s3341" for model in ("patchcore", "padim") for size in (128, 256)}
     assert len(queued & rows.keys()) == (4 if whole else 1)
     for name in queued & rows.keys():
         assert 0 <= float(rows[name]["image_auroc"]) <= 1

@@ -980,7 +980,7 @@ def test_what_is_missing_is_named(tmp_path):
 
 def test_a_folder_that_is_no_report_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(DataError, match="is no report"):
+    with pytest.raises(DataError, match="is not a report"):
         write_page(nothing(), tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
