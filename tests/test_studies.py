@@ -207,7 +207,7 @@ def test_a_killed_study_goes_on_says_what_failed_and_runs_nothing_twice(killed_s
     assert (project.folder / rows[failed]["log"]).is_file()
     listed = project.run("dvc", "exp", "list", "--name-only").split()
     assert {done, done.replace("padim", "patchcore")} <= set(listed)
-    project.run("python", "-c", "from viad.experiments.committed_results import collect; collect()")
+    project.run("python", "-c", "from viad.experiments.committed_results import collect_results; collect_results()")
 
     def viad(*arguments):
         """What the command prints; here, as a process of its own would first import for seconds."""
