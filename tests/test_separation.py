@@ -25,6 +25,7 @@ COUNTS = {("train", "good"): 64, ("test", "good"): 24, ("test", "large"): 24, ("
 ONE_CLASS = ["msflow", "simplenet", "mmr"]
 UNSUPERVISED = ["inreach", "softpatch"]
 SUPERVISED = ["devnet", "dra"]
+LONG = ("dra", "mmr")  # a quarter of a minute each
 LONGER = {"mmr": 20}  # epochs: the small preset's are meant for more images
 LEAST = dict.fromkeys(SUPERVISED, 0.9)  # image AUROC; they have seen eight defects
 
@@ -45,7 +46,10 @@ def samples(tmp_path_factory):
     return pd.DataFrame(rows, columns=columns)[SAMPLE_COLUMNS]
 
 
-@pytest.mark.parametrize("name", ONE_CLASS + UNSUPERVISED + SUPERVISED)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in ONE_CLASS + UNSUPERVISED + SUPERVISED],
+)
 def test_large_defects_of_the_texture_are_told_from_normal_images(name, samples, tmp_path):
     model, backbone = (
         yaml.safe_load((ROOT / f"conf/{part}.yaml").read_text())
