@@ -116,14 +116,13 @@ def _study(arguments: Namespace) -> int:
     """Run the experiments of a study that are not finished; 1 if one failed."""
     from viad.experiments.committed_results import load_all_results
     from viad.studies.plans import STUDIES_FOLDER, estimate_cost, plan_experiments, read_study
-    from viad.studies.runner import list_experiments, run_experiments
+    from viad.studies.runner import run_experiments, select_unfinished
 
     name, jobs = arguments.name, arguments.jobs
     experiments = plan_experiments(read_study(name, arguments.preset))
-    finished = list_experiments()
-    missing = [experiment for experiment in experiments if experiment.name not in finished]
+    missing = select_unfinished(experiments)
     for experiment in experiments:
-        print(f"{'finished' if experiment.name in finished else 'to run  '} {experiment.name}")
+        print(f"{'to run  ' if experiment in missing else 'finished'} {experiment.name}")
     more = f": {estimate_cost(missing, load_all_results().table, jobs)}" if missing else ""
     print(f"{len(experiments)} experiments, {len(missing)} to run{more}")
     if arguments.dry_run or not missing:

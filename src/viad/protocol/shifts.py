@@ -1,8 +1,9 @@
 """Distribution shifts of test images: changes between the lab and the production line.
 
-A shift is a decorated function and its yaml in conf/shift; docs/shifts.md is generated from them. Lengths
-are shares of the image's side, so that a severity means the same at every image size.
-Colours are changed by torchvision, filters and geometry are OpenCV's, compression is Pillow's.
+A shift is a decorated function and its yaml in conf/shift; docs/shifts.md is generated from them. A shift that moves
+the image (`moves_masks`: rotation, translation, zoom) moves its mask alike, so that the mask still covers the defect;
+any other shift leaves the mask as it is. Lengths are shares of the image's side, so that a severity means the same at
+every image size. Colours are changed by torchvision, filters and geometry are OpenCV's, compression is Pillow's.
 """
 
 import io

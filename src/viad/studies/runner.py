@@ -2,6 +2,9 @@
 
 Each clone runs `dvc exp run`, and `dvc exp push` pushes the finished experiment to this repository, where `dvc exp
 show` lists it at once. No daemon is needed. A failed experiment keeps its log and becomes a row of status.csv.
+
+A study resumes when it runs again: `select_unfinished` skips the experiments that DVC has here, and an interrupted
+training continues from its last checkpoint (`viad.training.checkpoints`), in any clone.
 """
 
 import csv
@@ -40,10 +43,11 @@ class Outcome:
     log: str
 
 
-def list_experiments() -> set[str]:
-    """List the names of all experiments that DVC has here, whatever commit they started from."""
+def select_unfinished(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Select the experiments that DVC does not have here yet, whatever commit it has others from."""
     with Repository() as repo:
-        return {name for name, _ in repo.list_experiments()}
+        finished = {name for name, _ in repo.list_experiments()}
+    return [experiment for experiment in experiments if experiment.name not in finished]
 
 
 def run_experiments(study: str, experiments: Sequence[Experiment], jobs: int) -> Iterator[Outcome]:
