@@ -1,6 +1,7 @@
 """Experiments out of DVC, and as they are kept in docs/."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from composed import default_params
 from viad.artifacts.dvc_adapter import Repository
 from viad.comparison.dataframes import load_tables
 from viad.errors import ConfigError
-from viad.experiments import committed_results
+from viad.experiments import committed_results, experiment_tables
 from viad.experiments.experiment_tables import IMAGE_COLUMNS, Experiments, load_dvc_experiments, merge_scores
 from viad.experiments.measurements import find_missing_metrics, read_quality, write_quality
 from viad.experiments.random_names import rename_random_experiments
@@ -26,8 +27,6 @@ PARAMS = default_params()
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    import subprocess
-
     from dvc.repo import Repo
 
     root = tmp_path_factory.mktemp("repository")
@@ -120,8 +119,6 @@ def test_metrics_measured_again_take_the_place_of_the_stored_ones():
 
 
 def test_overrides_are_another_experiment(here):
-    import subprocess
-
     shutil.copytree(ROOT / "conf", here / "conf")
     who = ["-c", "user.name=t", "-c", "user.email=t@t"]
     for command in (["add", "conf"], [*who, "commit", "-qm", "conf"]):
@@ -135,8 +132,6 @@ def test_overrides_are_another_experiment(here):
 
 
 def _git(*command):
-    import subprocess
-
     who = ["-c", "user.name=t", "-c", "user.email=t@t"]
     done = subprocess.run(["git", *who, *command], capture_output=True, text=True, check=True)
     return done.stdout.strip()
@@ -195,3 +190,19 @@ def test_scores_of_different_test_sets_are_joined_by_image():
     again = merge_scores(both, table("a", ["x", "y"]).assign(a=7.0))
     assert again["a"].tolist()[:2] == [7, 7]
     assert list(again.columns) == [*IMAGE_COLUMNS, "a", "b"]
+
+
+def test_the_run_of_the_last_commit_counts_although_a_value_reads_like_a_boolean(here):
+    """DVC writes dvc.lock in YAML 1.2, where an unquoted `no` is a text."""
+    params = {"model": {"name": "padim"}, "dataset": {"name": "elpv", "categories": [], "about": {"masks": "no"}}}
+    lock = "schema: '2.0'\nstages:\n  summarize:\n    params:\n      params.yaml:\n        dataset:\n"
+    lock += "          name: elpv\n          categories: []\n          about:\n            masks: no\n"
+    for name, text in {
+        "params.yaml": yaml.safe_dump(params), "dvc.lock": lock, "dvc.yaml": "stages: {summarize: {cmd: 'true'}}\n"
+    }.items():  # fmt: skip
+        (here / name).write_text(text)
+    who = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    for command in (["add", "params.yaml", "dvc.lock", "dvc.yaml"], [*who, "commit", "-qm", "run"]):
+        subprocess.run(["git", *command], cwd=here, check=True)
+    with Repository() as repo:
+        assert experiment_tables._is_reproduced(Revision(repo, "HEAD"))

@@ -112,6 +112,13 @@ def fetch_folder(folder: Path, out: Path) -> None:
         raise DvcError(str(error)) from error
 
 
+def parse_lock(text: str) -> Any:
+    """Parse the text of a dvc.lock by DVC's rules: in its YAML 1.2 an unquoted `no` is a text, not false."""
+    from dvc.utils.serialize import parse_yaml
+
+    return parse_yaml(text, "dvc.lock")
+
+
 def compose_config(conf: Path, overrides: Sequence[str], out: Path) -> None:
     """Compose `conf/config.yaml` with the overrides, exactly as `dvc exp run` does, and write the result.
 

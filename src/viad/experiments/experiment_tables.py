@@ -112,7 +112,7 @@ def load_dvc_experiments() -> Experiments:
 
 def _is_reproduced(files: Revision) -> bool:
     """Whether a commit's results come from its params: params can be changed and committed without a run."""
-    params, lock = files.read_yaml("params.yaml") or {}, files.read_yaml("dvc.lock") or {}
+    params, lock = files.read_yaml("params.yaml") or {}, files.read_lock() or {}
     stages = (files.read_yaml("dvc.yaml") or {}).get("stages", {})
     categories = look_up(params, "dataset.categories") or []
     for name, stage in lock.get("stages", {}).items():
