@@ -73,7 +73,7 @@ def compare_experiments(experiments: Experiments) -> dict[str, pd.DataFrame]:
 
 
 def add_caveats(experiments: Experiments) -> pd.DataFrame:
-    """Return the table of experiments with conditions in words and the `caveats` of each."""
+    """Return the table of experiments with the description of the conditions and the `caveats` of each."""
     table = prepare_experiments(experiments.table)
     return table.assign(caveats=pd.Series(find_caveats(table), index=table.index, dtype=object))
 

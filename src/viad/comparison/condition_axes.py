@@ -1,4 +1,4 @@
-"""Axes of conditions: the columns that two compared experiments share, and conditions in words."""
+"""Axes of conditions: the columns that two compared experiments share, and descriptions of conditions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ from viad.experiments.conditions import (
     format_value,
 )
 
-BASELINE = "baseline"  # a run without any condition, in words
+BASELINE = "baseline"  # a run without any condition
 # By name; `column` filled in.
 AXES = {one.axis.name: replace(one.axis, column=one.axis.column or one.key) for one in CONDITIONS if one.axis}
 # The texts of empty values of an axis in curves and tables.

@@ -1,4 +1,4 @@
-"""Recommendations of detectors, in words and with their numbers."""
+"""Recommendations of detectors: sentences, and the numbers behind them."""
 
 import math
 from collections.abc import Hashable, Mapping

@@ -33,7 +33,7 @@ EVALUATE_KEYS = (
 
 @dataclass(frozen=True)
 class Remeasurement:
-    """The result of measuring an experiment again, in words."""
+    """What measuring an experiment again has changed, as a sentence."""
 
     experiment: str
     words: str
