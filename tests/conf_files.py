@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from viad.config.conf_files import read_option
+from viad.config.conf_files import FACTS, read_option
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,3 +15,8 @@ def read_conf(option):
         f"conf/{option}.yaml",
         lambda path: yaml.safe_load((ROOT / path).read_text()) if (ROOT / path).is_file() else None,
     )
+
+
+def read_facts(name):
+    """The facts of a dataset, as its file in conf/ has them."""
+    return yaml.safe_load((ROOT / f"conf/dataset/{name}.yaml").read_text())[FACTS]

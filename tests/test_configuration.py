@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from composed import read_committed
-from conf_files import read_conf
+from conf_files import read_conf, read_facts
 from viad.config.composition import compose_params
 from viad.errors import ConfigError
 from viad.studies import plans
@@ -94,9 +94,9 @@ def test_a_preset_that_names_no_backbone_there_is_is_an_error(tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/dataset").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_dataset_has_the_keys_that_stages_read(path):
     dataset = read_conf(f"dataset/{path.stem}")
-    keys = {"name", "code", "categories", "attribution", "about", "source", "archive", "options", "counts"}
-    keys |= {"doubtful_defects", "split"}
-    assert dataset.keys() >= keys
+    assert dataset.keys() >= {"name", "code", "categories", "source", "options", "doubtful_defects", "split"}
+    facts = {"title", "paper", "licence", "shareable", "size", "masks", "serves", "attribution", "archive", "counts"}
+    assert read_facts(path.stem).keys() >= facts
     assert (ROOT / dataset["code"]).exists()
     split = {"seed", "test_normals", "val_normals", "reserve_anomalies", "reserve_defects", "val_anomalies"}
     assert dataset["split"].keys() == split

@@ -1,83 +1,122 @@
-"""dvc.yaml tells the truth: what a stage imports and which params it reads are what it declares."""
+"""dvc.yaml tells the truth: a stage depends on the code that it imports, and declares the params that it reads."""
 
 import ast
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from viad.artifacts.code_digests import find_imported_files, write_digests
+from viad.stages.code import LOADED_CODE, SOURCE
+
 ROOT = Path(__file__).parents[1]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = sorted(PIPELINE["stages"])
 READERS = ("read_params", "read_all_params")
+# Modules that import by a name: the entry point its stage, two the module that a parameter names, one the packages with
+# the embedded weights, and one the resolvers of conf/, on which summarize depends.
+LOADERS = {
+    "processes/startup.py", "training/build.py", "datasets/__init__.py", "backbones/embedded.py",
+    "config/conf_files.py",
+}  # fmt: skip
 
 
 def _declared(stage):
     return PIPELINE["stages"][stage]
 
 
-def _code(group):
-    yamls = sorted((ROOT / "conf" / group).glob("*.yaml"))
-    codes = {yaml.safe_load(path.read_text())["code"] for path in yamls}
-    return sorted(code for code in codes if "$" not in code)  # external's is the user's folder
-
-
-# What a stage loads by name from the params, besides importing it: the module itself is a dep by `code`.
-LOADS = {"raw": _code("dataset"), "resize": _code("dataset"), "train": _code("model"), "predict": _code("model")}
-
-
-def _modules(code):
-    """The names of the modules that a `code` stands for: itself, or all in the folder."""
-    files = sorted((ROOT / code).rglob("*.py")) if (ROOT / code).is_dir() else [ROOT / code]
-    names = [file.relative_to(ROOT / "src").with_suffix("").as_posix().replace("/", ".") for file in files]
-    return [name.removesuffix(".__init__") for name in names]
-
-
-def _is_docstring(file):
-    return file.name == "__init__.py" and len(ast.parse(file.read_text()).body) <= 1
-
-
-# Imports the heavy packages once; each stage is imported in a fork, which says what it has of the package.
-IMPORTER = """
-import json, os, sys
-sys.path.insert(0, "src")
-import anomalib.models, lightning, matplotlib.pyplot, scipy.stats, sklearn.metrics
-for stage, modules in json.loads(sys.argv[1]).items():
-    child = os.fork()
-    if child == 0:
-        for module in modules:
-            __import__(module)
-        ours = [module for name, module in sys.modules.items() if name.startswith("viad.")]
-        print(json.dumps([stage, [module.__file__ for module in ours if module.__file__]]), flush=True)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0, stage
-"""
-
-
 @pytest.fixture(scope="module")
 def imported():
-    """The files of the package that each stage imports, from the root."""
-    asked = {
-        stage: [f"viad.stages.{stage}", *(module for code in LOADS.get(stage, []) for module in _modules(code))]
+    """The files that each stage imports, of all datasets and models, from the root."""
+    loaded = {"dataset.code": SOURCE / "viad/datasets", "model.code": SOURCE / "viad/models"}
+    return {
+        stage: find_imported_files(
+            [
+                ROOT / entry
+                for entry in (
+                    SOURCE / "stage.py",
+                    SOURCE / f"viad/stages/{stage}.py",
+                    *(loaded[key] for name, key in LOADED_CODE.items() if name == stage),
+                )
+            ],
+            ROOT / SOURCE,
+        )
         for stage in STAGES
     }
-    command = [sys.executable, "-c", IMPORTER, json.dumps(asked)]
-    out = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
-    found = dict(map(json.loads, out.splitlines()))
-    return {stage: {Path(file).relative_to(ROOT).as_posix() for file in files} for stage, files in found.items()}
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "code"])
+def test_a_stage_depends_on_its_code_by_the_digests_alone(stage):
+    assert f"data/code/{stage}.txt" in _declared(stage)["deps"]
+    assert not [dep for dep in _declared(stage)["deps"] if dep.startswith("src/")]
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_declares_every_module_it_imports(stage, imported):
-    imported = imported[stage]
-    # The docstring of a package and the wording of errors change no output.
-    silent = {file for file in imported if file.endswith("errors.py") or _is_docstring(ROOT / file)}
-    silent |= {file for file in imported if any(file.startswith(code) for code in LOADS.get(stage, []))}
-    declared = {dep for dep in _declared(stage)["deps"] if dep.startswith("src/viad/")}
-    assert imported - silent == declared
+def test_imports_can_be_read_from_the_text(stage, imported):
+    """A module that is imported by a computed name would be missing from the digests."""
+    package = ROOT / SOURCE / "viad"
+    names = {"import_module", "__import__", "run_path", "import_quickly"}
+    found = {
+        file.relative_to(package).as_posix()
+        for file in imported[stage]
+        if file.is_relative_to(package)
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        and (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")) in names
+    }
+    assert found <= LOADERS
+
+
+def test_dvc_ignores_no_module_that_a_stage_imports(imported):
+    ignored = [line[1:] for line in (ROOT / ".dvcignore").read_text().splitlines() if line.startswith("/src/viad/")]
+    assert len(ignored) > 3
+    files = {file.relative_to(ROOT).as_posix() for stage in STAGES for file in imported[stage]}
+    assert not [file for file in files for start in ignored if file.startswith(start)]
+
+
+def _write(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_imports_are_followed_through_functions_packages_and_circles(tmp_path):
+    files = {
+        "stage.py": "import json\nfrom pkg import a\n",
+        "pkg/__init__.py": '"""Words only."""\n',
+        "pkg/a.py": "from pkg.room.b import NAME\n",
+        "pkg/room/__init__.py": "LOADED = 1\n",
+        "pkg/room/b.py": "NAME = 1\ndef later():\n    import pkg.c\n",
+        "pkg/c.py": "from pkg import a\n",
+        "pkg/unused.py": "VALUE = 1\n",
+    }
+    _write(tmp_path, files)
+    found = [file.relative_to(tmp_path).as_posix() for file in find_imported_files([tmp_path / "stage.py"], tmp_path)]
+    assert found == ["pkg/a.py", "pkg/c.py", "pkg/room/__init__.py", "pkg/room/b.py", "stage.py"]
+
+
+def test_a_package_stands_for_its_modules(tmp_path):
+    _write(
+        tmp_path, {"pkg/family/one.py": "import pkg.base\n", "pkg/family/two.py": "A = 1\n", "pkg/base.py": "B = 1\n"}
+    )
+    found = [file.name for file in find_imported_files([tmp_path / "pkg/family"], tmp_path)]
+    assert found == ["base.py", "one.py", "two.py"]
+
+
+def test_digests_change_with_the_content_and_with_nothing_else(tmp_path):
+    files, outs = [tmp_path / "a.py", tmp_path / "b.py"], [tmp_path / f"{n}.txt" for n in range(3)]
+    for file in files:
+        file.write_text("A = 1\n")
+    write_digests(files, outs[0])
+    files[0].touch()
+    write_digests(files, outs[1])
+    files[1].write_text("A = 2\n")
+    write_digests(files, outs[2])
+    first, again, changed = (out.read_text().splitlines() for out in outs)
+    assert first == again
+    assert [a == b for a, b in zip(first, changed, strict=True)] == [True, False]
+    assert first[0].endswith(f"  {files[0].as_posix()}")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -92,7 +131,7 @@ def test_a_stage_declares_just_the_params_it_reads(stage):
 
 
 def test_only_learn_reaches_training():
-    deps = [dep for dep in _declared("train")["deps"] if dep.startswith("data/")]
+    deps = [dep for dep in _declared("train")["deps"] if dep.startswith("data/") and "code" not in dep]
     assert sorted(Path(dep).name for dep in deps) == ["${item.category}", "learn"]
     assert not any("shifted" in dep or dep.endswith("test") for dep in deps)
 

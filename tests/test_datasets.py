@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import miniatures
-from conf_files import read_conf
+from conf_files import read_conf, read_facts
 from viad.artifacts.samples import read_samples
 from viad.datasets import archives
 from viad.errors import ConfigError, DataError
@@ -41,18 +41,25 @@ class Workspace:
         self.name = name
         self.category, self.build = PUBLISHED[name]
         self.dataset = read_conf(f"dataset/{name}")
+        self.facts = read_facts(name)
         self.tree = miniatures.Tree()
         expected = self.build(self.tree)
-        self.change(categories=[self.category], counts={self.category: expected})
-        self.dataset["archive"]["sha256"] = None
+        self.dataset["categories"] = [self.category]
+        self.facts["counts"] = {self.category: expected}
+        self.facts["archive"]["sha256"] = None
 
     def change(self, **values):
+        """Change parameters, and `counts`, which is a fact."""
+        self.facts["counts"] = values.pop("counts", self.facts["counts"])
         self.dataset |= values
 
     def pack(self):
-        return self.tree.pack(archives.ARCHIVE_FOLDER / self.dataset["archive"]["file"])
+        return self.tree.pack(archives.ARCHIVE_FOLDER / self.facts["archive"]["file"])
 
     def run(self, protocol="official", **params):
+        conf = Path(f"conf/dataset/{self.name}.yaml")
+        conf.parent.mkdir(parents=True, exist_ok=True)
+        conf.write_text(yaml.safe_dump({"facts": self.facts}))
         Path("params.yaml").write_text(
             yaml.safe_dump(
                 {
@@ -61,7 +68,7 @@ class Workspace:
                     "color": "rgb",
                     "aspect": "squash",
                     "center_crop": 1,
-                    "audit": {"exclude": "none"},
+                    "audit": {"exclude": "none", "verify": True},
                 }
                 | {"protocol": protocol}
                 | params
@@ -94,7 +101,7 @@ def test_the_published_split_labels_and_masks_come_through(workspace, name):
     place = workspace(name)
     place.pack()
     samples = place.run()
-    assert counted(samples) == place.dataset["counts"][place.category]
+    assert counted(samples) == place.facts["counts"][place.category]
     assert samples["sample"].is_unique
     assert ((samples["defect"] != "") == (samples["label"] == 1)).all()
     assert (samples.loc[samples["label"] == 0, "mask"] == "").all()
@@ -122,10 +129,10 @@ def test_the_study_cuts_validation_and_pool_out_of_it_and_never_a_group(workspac
 def test_an_unpacked_tree_is_taken_too(workspace, name, tmp_path):
     place = workspace(name)
     archives.unpack(
-        place.tree.pack(tmp_path / f"elsewhere/mine{Path(place.dataset['archive']['file']).suffix}"), tmp_path / "mine"
+        place.tree.pack(tmp_path / f"elsewhere/mine{Path(place.facts['archive']['file']).suffix}"), tmp_path / "mine"
     )
     place.change(source=str(tmp_path / "mine"))
-    assert len(place.run("study")) == sum(map(sum, place.dataset["counts"][place.category].values()))
+    assert len(place.run("study")) == sum(map(sum, place.facts["counts"][place.category].values()))
 
 
 def test_mvtec_ad_names_and_grey_images(workspace):
@@ -175,7 +182,7 @@ def test_vad_full_archive_has_a_pool_unseen_defects_and_no_masks(workspace):
     place.change(counts={"vad": miniatures.vad(place.tree, full=True)})
     place.pack()
     samples = place.run()
-    assert counted(samples) == place.dataset["counts"]["vad"]
+    assert counted(samples) == place.facts["counts"]["vad"]
     assert (samples["mask"] == "").all()
     assert samples["domain"].value_counts().to_dict() == {"": 9, "seen": 6, "unseen": 1}
 
@@ -317,7 +324,7 @@ def test_a_truncated_image_is_named(workspace, name):
 def test_another_checksum_is_refused(workspace, name):
     place = workspace(name)
     place.pack()
-    place.dataset["archive"]["sha256"] = "0" * 64
+    place.facts["archive"]["sha256"] = "0" * 64
     with pytest.raises(DataError, match=r"SHA-256 [0-9a-f]{64}, expected 0+"):
         place.run()
     assert not Path(f"data/raw/{name}").exists()
@@ -326,7 +333,7 @@ def test_another_checksum_is_refused(workspace, name):
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_an_image_too_many_is_an_error_with_both_counts(workspace, name):
     place = workspace(name)
-    wrong = {split: [n, a + 1] for split, (n, a) in place.dataset["counts"][place.category].items()}
+    wrong = {split: [n, a + 1] for split, (n, a) in place.facts["counts"][place.category].items()}
     place.change(counts={place.category: wrong})
     place.pack()
     with pytest.raises(DataError, match=r"found .* normal \+ .* were published"):

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.default_run
@@ -19,6 +21,14 @@ def test_patchcore_on_real_cells(category, bound):
     metrics = json.loads((ROOT / f"metrics/elpv/{category}.json").read_text())
     assert metrics["image_auroc"] >= bound
     assert metrics["counts"]["test_normal"] >= 100
+
+
+def test_the_readme_shows_the_gallery_of_this_run():
+    shown, drawn = (
+        np.asarray(Image.open(ROOT / path), float) for path in ("docs/heatmaps.jpg", "plots/heatmaps/category_mono.jpg")
+    )
+    assert shown.shape == drawn.shape
+    assert np.abs(shown - drawn).mean() < 2  # another processor rounds otherwise
 
 
 def test_nothing_is_left_to_run():

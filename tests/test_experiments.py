@@ -194,9 +194,9 @@ def test_scores_of_different_test_sets_are_joined_by_image():
 
 def test_the_run_of_the_last_commit_counts_although_a_value_reads_like_a_boolean(here):
     """DVC writes dvc.lock in YAML 1.2, where an unquoted `no` is a text."""
-    params = {"model": {"name": "padim"}, "dataset": {"name": "elpv", "categories": [], "about": {"masks": "no"}}}
+    params = {"model": {"name": "padim"}, "dataset": {"name": "elpv", "categories": [], "options": {"masks": "no"}}}
     lock = "schema: '2.0'\nstages:\n  summarize:\n    params:\n      params.yaml:\n        dataset:\n"
-    lock += "          name: elpv\n          categories: []\n          about:\n            masks: no\n"
+    lock += "          name: elpv\n          categories: []\n          options:\n            masks: no\n"
     for name, text in {
         "params.yaml": yaml.safe_dump(params), "dvc.lock": lock, "dvc.yaml": "stages: {summarize: {cmd: 'true'}}\n"
     }.items():  # fmt: skip

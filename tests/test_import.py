@@ -189,7 +189,7 @@ def _train(dataset, category):
         "aspect": "squash",
         "center_crop": 1,
         "protocol": "study",
-    } | {"audit": {"exclude": "none"}}
+    } | {"audit": {"exclude": "none", "verify": True}}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     raw.main()
     resize.main(category)

@@ -50,7 +50,7 @@ def fresh(new_project):
 
 
 def test_one_tidy_row_with_pixel_metrics_and_defect_kinds(fresh):
-    summary, cost = _json(fresh, "metrics/summary.json"), _json(fresh, "metrics/cost.json")
+    summary, cost = _json(fresh, "metrics/summary.json"), _json(fresh, "metrics/timing.json")
     assert {"image_auroc", "pg2", "pb2", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro_30", "aupro_5"} <= set(
         summary
     )
@@ -62,7 +62,7 @@ def test_one_tidy_row_with_pixel_metrics_and_defect_kinds(fresh):
     low, high = category["intervals"]["image_auroc"]
     assert 0 <= low <= category["image_auroc"] <= high <= 1
     assert _json(fresh, "metrics/synthetic/training/texture.json")["selection"] == "last"
-    assert (fresh.folder / "plots/heatmaps/texture.jpg").is_file()
+    assert (fresh.folder / "plots/heatmaps/category_texture.jpg").is_file()
 
 
 def test_measuring_again_gives_the_stored_metrics_and_those_that_came_later(fresh, monkeypatch):
@@ -228,7 +228,7 @@ def test_predictions_made_elsewhere_are_measured_like_a_models_own(fresh, tmp_pa
     run_tiny_experiment(fresh, *external)
     for name, value in _json(fresh, "metrics/summary.json").items():
         assert value == pytest.approx(summary[name], abs=1e-4), name
-    assert "latency_p50_ms" not in _json(fresh, "metrics/cost.json")
+    assert "latency_p50_ms" not in _json(fresh, "metrics/timing.json")
     (theirs / "scores.csv").write_text("sample,score\nsomebody,1\n")
     output = run_tiny_experiment(fresh, *external, check=False)
     assert "Traceback" not in output

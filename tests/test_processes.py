@@ -23,9 +23,10 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="pr
 def stage(tmp_path):
     """DVC, the stage and its workers, which draw images; process ids."""
     dataset = {"name": "synthetic", "code": "src/viad/datasets/synthetic", "categories": ["texture"], "source": SOURCE}
-    params = {"dataset": dataset | {"archive": None, "options": {}, "counts": None}}
+    params = {"dataset": dataset | {"options": {}}, "audit": {"verify": True}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    (tmp_path / "src").symlink_to(ROOT / "src")
+    for folder in ("src", "conf"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"DVC_STAGE": "raw", "PATH": path}
     with subprocess.Popen(

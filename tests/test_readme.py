@@ -29,7 +29,7 @@ def test_the_first_screen_has_commands_table_and_picture():
     screen = "\n".join(README.splitlines()[:40])
     assert "make run" in screen
     assert "| mono |" in screen
-    assert "plots/heatmaps/mono.jpg" in screen
+    assert "docs/heatmaps.jpg" in screen
     assert "CC BY-NC-SA 4.0" in screen
 
 

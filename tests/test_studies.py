@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from conf_files import read_conf
+from conf_files import read_conf, read_facts
 from tiny_runs import TINY, run_tiny_stages, tiny_settings_in_name
 from viad import cli
 from viad.errors import ConfigError
@@ -66,7 +66,7 @@ def test_the_anomalies_that_a_study_wants_are_there(name, preset, monkeypatch):
         labels = [number for number in _as_list(grid.get("supervision.anomalies", 0)) if number != "all"]
         for dataset in _as_list(grid.get("dataset", "elpv")):
             conf = read_conf(f"dataset/{dataset}")
-            for category, counts in (conf["counts"] or {}).items():
+            for category, counts in (read_facts(dataset)["counts"] or {}).items():
                 published = counts[0] if isinstance(counts, list) else counts  # the smallest archive there is
                 samples = _rows(published, conf["doubtful_defects"])
                 samples["split"] = assign_splits(samples, "study", conf["split"], category)

@@ -175,7 +175,7 @@ def _report(arguments: Namespace) -> int:
 
 def _docs(_: Namespace) -> int:
     """Write all generated documentation; print each file."""
-    from viad.documentation.generated_parts import refresh_pages
+    from viad.documentation.generated_parts import README_PICTURE, copy_default_gallery, refresh_pages
     from viad.documentation.paper_claims.findings_page import write_findings
     from viad.experiments.committed_results import (
         EXPERIMENTS_CSV,
@@ -188,6 +188,8 @@ def _docs(_: Namespace) -> int:
     # From the files, not from DVC: a clone, which has no experiments, writes the same pages.
     for path in [*write_findings(load_committed_results()), *refresh_pages()]:
         print(path)
+    unchanged = f"{README_PICTURE} is unchanged: DVC's cache has no gallery of the default run. Run `make run` first."
+    print(copy_default_gallery() or unchanged)
     return 0
 
 

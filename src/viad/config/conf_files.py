@@ -9,6 +9,21 @@ import yaml
 
 from viad.errors import ConfigError
 
+FACTS = "facts"  # block of a file that Hydra leaves out: conf/hydra_plugins/facts.py
+
+
+def read_facts(group: str, name: str) -> dict[str, Any]:
+    """Read the facts of an option of this folder's conf/: what is known of it rather than chosen; {} without any.
+
+    Raises:
+        ConfigError: there is no such option.
+    """
+    path = f"conf/{group}/{name}.yaml"
+    content = read_yaml(path)
+    if content is None:
+        raise ConfigError(f"{path} is missing. {group}.name has to be the name of a file in conf/{group}/.")
+    return dict(content.get(FACTS) or {})
+
 
 def read_option(path: str, read: Callable[[str], Any]) -> dict[str, Any]:
     """Read a file of conf/ with the bases in its defaults list, as Hydra composes them; {} if the file is missing.
@@ -20,6 +35,7 @@ def read_option(path: str, read: Callable[[str], Any]) -> dict[str, Any]:
         read: returns the content of a file by its path, None if the file is missing.
     """
     own = dict(read(path) or {})
+    own.pop(FACTS, None)
     for base in own.pop("defaults", []):
         for group, name in base.items() if isinstance(base, Mapping) else ():
             own[group] = (read(f"{path.rpartition('/')[0]}/{group}/{name}.yaml") or {}) | own.get(group, {})

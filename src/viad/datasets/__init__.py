@@ -102,7 +102,7 @@ def check_counts(rows: Sequence[Row], category: str, expected: Mapping[str, Any]
     if found not in [dict(sorted(one.items())) for one in accepted]:
         raise DataError(
             f"{category}: found {_format_counts(found)}, but {' or '.join(map(_format_counts, accepted))} were "
-            "published. Files are missing or added: download the dataset again, or set dataset.counts=null to accept "
+            "published. Files are missing or added: download the dataset again, or set audit.verify=false to accept "
             "these files."
         )
 

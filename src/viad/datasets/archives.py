@@ -129,7 +129,7 @@ def verify_checksum(file: Path, archive: Mapping[str, Any]) -> None:
         reason = archive.get("outdated", {}).get(found, "it is damaged, or another version")
         raise DataError(
             f"{file}: {reason} (SHA-256 {found}, expected {archive['sha256']}). Download it again from "
-            f"{archive['url'] or archive['page']}, or set dataset.archive.sha256=null to accept it."
+            f"{archive['url'] or archive['page']}, or set audit.verify=false to accept it."
         )
 
 

@@ -27,10 +27,10 @@ def format_datasets() -> str:
     ]
     rows = []
     for dataset in _read_published_datasets():
-        about = dataset["about"]
-        what = f"{about['title']} ({about['paper']})"
+        facts = dataset["facts"]
+        what = f"{facts['title']} ({facts['paper']})"
         row = [f"`{dataset['name']}`", what, len(dataset["categories"]), _format_images(dataset)]
-        rows.append([*row, *(about[key] for key in ("size", "masks", "licence", "serves")), _format_download(dataset)])
+        rows.append([*row, *(facts[key] for key in ("size", "masks", "licence", "serves")), _format_download(dataset)])
     return markdown.format_table(head, rows)
 
 
@@ -38,7 +38,7 @@ def format_counts() -> str:
     """Format the published counts of each category and split, which the `raw` stage compares with the files."""
     rows = []
     for dataset in _read_published_datasets():
-        for category, known in (dataset["counts"] or {}).items():
+        for category, known in (dataset["facts"]["counts"] or {}).items():
             first = known[0] if isinstance(known, list) else known
             rows.append(
                 [
@@ -74,9 +74,9 @@ def _read_published_datasets() -> Iterator[dict[str, Any]]:
 
 
 def _format_images(dataset: dict[str, Any]) -> str:
-    known = [one[0] if isinstance(one, list) else one for one in (dataset["counts"] or {}).values()]
+    known = [one[0] if isinstance(one, list) else one for one in (dataset["facts"]["counts"] or {}).values()]
     if not known:
-        return str(dataset["about"]["images"])
+        return str(dataset["facts"]["images"])
     normal, anomalous = (sum(pair[label] for one in known for pair in one.values()) for label in (0, 1))
     return f"{normal:,} + {anomalous:,}"
 
@@ -86,7 +86,7 @@ def _format_split(counts: dict[str, list[int]], split: str) -> str:
 
 
 def _format_download(dataset: dict[str, Any]) -> str:
-    archive = dataset["archive"]
+    archive = dataset["facts"]["archive"]
     if archive is None:
         return "embedded"
     if archive["url"] is not None:

@@ -140,7 +140,7 @@ def format_published_page(experiments: pd.DataFrame) -> str:
     datasets, rows = _read_datasets(), compare_with_published(experiments)
     page, run = PUBLISHED_INTRO.format(count=len(rows)), rows["our value"].notna()
     for name, part in rows[run].groupby("dataset"):
-        page += f"\n## {datasets[name]['about']['title']}: `{name}`\n"
+        page += f"\n## {datasets[name]['facts']['title']}: `{name}`\n"
         if unlike := int((part["protocol differences"] != "").sum()):
             page += (
                 f"\n**The protocols differ in {unlike} of {len(part)}: the differences do not show which is better.**\n"

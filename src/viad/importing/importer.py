@@ -151,19 +151,17 @@ def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
         "name": name,
         "code": DATASET_MODULE,
         "categories": sorted({picture.category for picture in pictures}),
-        "attribution": "",
-        "about": {
-            "title": name, "paper": "", "licence": "yours", "shareable": False, "size": "",
-            "masks": "yes" if any(picture.mask for picture in pictures) else "no", "serves": "your members parts",
-        },
         "source": {"folder": folder.as_posix(), "md5": md5},
-        "archive": None,
         "options": {},
-        "counts": None,
         "doubtful_defects": [],
-    }  # fmt: skip
+    }
     if not _can_fill_reserve(pictures):
         dataset["split"] = {"reserve_anomalies": 0}
+    dataset["facts"] = {
+        "title": name, "paper": "", "licence": "yours", "shareable": False, "size": "",
+        "masks": "yes" if any(picture.mask for picture in pictures) else "no", "serves": "your own parts",
+        "attribution": "", "archive": None, "counts": None,
+    }  # fmt: skip
     with replacing(DATASET_CONF / f"{name}.yaml") as aside:
         text = yaml.safe_dump(dataset, sort_keys=False, allow_unicode=True)
         aside.write_text(YAML_COMMENT.format(folder=folder) + text, encoding="utf-8")

@@ -28,8 +28,8 @@ def read_model_cards() -> list[dict[str, Any]]:
 
 def _read_dataset_card(path: Path) -> dict[str, Any]:
     block = yaml.safe_load(path.read_text(encoding="utf-8"))
-    about = block.get("about") or {}
-    archive = block.get("archive")
+    about = block.get("facts") or {}
+    archive = about.get("archive")
     facts = [["categories", ", ".join(map(str, block["categories"]))]]
     facts += [[title, str(about[key])] for key, title in ABOUT_FACTS.items() if about.get(key)]
     facts.append(["to get it", "nothing to do" if archive is None else archive["url"] or archive["page"]])

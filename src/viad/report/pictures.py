@@ -12,6 +12,7 @@ from viad.artifacts.anomaly_maps import StoredMaps
 from viad.artifacts.dvc_adapter import Repository
 from viad.artifacts.images import read_image, read_mask
 from viad.comparison.condition_axes import BASELINE
+from viad.config.conf_files import FACTS
 from viad.experiments.experiment_tables import Experiments
 from viad.experiments.revisions import Revision
 from viad.report.gallery import write_gallery
@@ -46,6 +47,8 @@ def write_galleries(experiments: Experiments, names: Sequence[str], out: Path) -
 
 def _write_cached_gallery(files: Revision, name: str, category: str, out: Path) -> dict[str, Any] | None:
     dataset = files.read_yaml("params.yaml")["dataset"]
+    facts = (files.read_yaml(f"conf/dataset/{dataset['name']}.yaml") or {}).get(FACTS, dataset)  # earlier: a parameter
+    attribution = facts.get("attribution", "")
     metrics, predictions = f"metrics/{dataset['name']}", f"predictions/{dataset['name']}/{category}"
 
     def cached(path: str) -> Path:
@@ -66,7 +69,7 @@ def _write_cached_gallery(files: Revision, name: str, category: str, out: Path) 
             scores = table(f"{metrics}/scores/{category}.csv")
             threshold = (files.read_json(f"{metrics}/{category}.json") or {}).get("threshold")
             return write_gallery(
-                scores, maps, threshold, dataset.get("attribution", ""), name, category, out,
+                scores, maps, threshold, attribution, name, category, out,
                 open_image=lambda path: read_image(cached(path)), open_mask=lambda path: read_mask(cached(path)),
             )  # fmt: skip
         except FileNotFoundError:

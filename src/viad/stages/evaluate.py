@@ -5,6 +5,7 @@ from pathlib import Path
 from viad.artifacts.atomic import replacing
 from viad.artifacts.labelled_predictions import read_labelled_predictions
 from viad.artifacts.provenance import write_json
+from viad.config.conf_files import read_facts
 from viad.config.numbers import check_share, check_whole_number
 from viad.config.params import read_params
 from viad.metrics.measurement import measure_category
@@ -17,7 +18,7 @@ SCORE_COLUMNS = ["sample", "image", "mask", "label", "defect", "domain", "score"
 
 def main(category: str) -> None:
     """Compare predictions/<dataset>/<category> with the labels and masks, and write metrics and figures."""
-    params = read_params("dataset.name", "dataset.attribution", "threshold", "bootstrap", "shift.name", "seed")
+    params = read_params("dataset.name", "threshold", "bootstrap", "shift.name", "seed")
     dataset, seed = params["dataset.name"], check_whole_number("seed", params["seed"])
     predictions = read_labelled_predictions(dataset, category)
     metrics = measure_category(
@@ -31,7 +32,7 @@ def main(category: str) -> None:
     with replacing(Path("metrics") / dataset / "scores" / f"{category}.csv") as out:
         test[SCORE_COLUMNS].to_csv(out, index=False, float_format="%.9g", lineterminator="\n")
     write_json(metrics, Path("metrics") / dataset / f"{category}.json")
-    limit, attribution = metrics.get("threshold"), params["dataset.attribution"]
+    limit, attribution = metrics.get("threshold"), read_facts("dataset", dataset).get("attribution", "")
     with replacing(Path("plots") / dataset / category) as out:
         out.mkdir()
         write_curves(test, category, out)
