@@ -1,4 +1,4 @@
-"""Run one stage of dvc.yaml: `python src/stage.py NAME [CATEGORY]`.
+"""Run one stage of dvc.yaml: `python src/stage.py NAME [--category CATEGORY]`.
 
 This file is outside the package so that Python imports `viad` from this checkout, also in the temporary copies in which
 DVC runs queued experiments.
@@ -19,7 +19,7 @@ def main() -> int:
     """Run the stage's `main`; print errors that the user can correct without a traceback."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="a module of viad.stages")
-    parser.add_argument("category", nargs="?", help="for stages that run once for each category")
+    parser.add_argument("--category", help="for stages that run once for each category")
     arguments = parser.parse_args()
     if "DVC_STAGE" in os.environ:  # a stage started by hand may outlive its shell, as under nohup
         end_with(os.getppid())
@@ -42,7 +42,7 @@ def main() -> int:
             raise
         print(
             f"error: {arguments.name}: no space left on the disk of {error.filename or 'this folder'}. "
-            "Free some space (`dvc gc --workspace` deletes files that no experiment here uses) and run again.",
+            "Free some space (`dvc gc --all-experiments` deletes what neither this workspace nor any experiment uses) and run again.",
             file=sys.stderr,
         )
         return 1

@@ -125,11 +125,23 @@ def test_touching_one_models_yaml_reruns_that_models_stages_only(fresh):
     assert not set(runs["experiment"][edited]) & set(runs["experiment"][~edited])
 
 
+def test_an_edit_reruns_the_stages_that_import_it_and_dvc_finds_them_again_without_a_lock(fresh):
+    for edited, stages in (("report/page.py", set()), ("plots/curves.py", {"code", "evaluate"})):
+        with (fresh.folder / "src/viad" / edited).open("a") as file:
+            file.write("# edited\n")
+        assert _stages_run(fresh.run("dvc", "repro")) == stages, edited
+    # Times differ from run to run; they must not hide what was trained already.
+    (fresh.folder / "dvc.lock").unlink()
+    output = fresh.run("dvc", "repro")
+    assert _stages_run(output) <= {"summarize"}
+    assert "Stage 'train@texture' is cached" in output
+
+
 @pytest.mark.parametrize("model", ["padim", "msflow"])
 def test_another_model_leaves_data_and_shift_alone(fresh, model):
     extra = ["model.small.args.n_features=20"] if model == "padim" else ["model.small.epochs=1"]
     stages = _stages_run(run_tiny_experiment(fresh, f"model={model}", *extra))
-    assert stages == {"train", "predict", "evaluate", "summarize"}
+    assert stages == {"code", "train", "predict", "evaluate", "summarize"}
     if model == "msflow":
         plots = json.loads(fresh.stdout("dvc", "plots", "show", "--json"))["data"]
         assert plots["plots/synthetic/training/texture/plots/metrics/train/loss.tsv"][0]["type"] == "vega"
@@ -140,8 +152,9 @@ def test_another_seed_leaves_the_test_set_alone_and_the_same_seed_gives_the_same
     outputs += ["predictions/synthetic/texture/maps.npy", "metrics/synthetic/texture.json", "metrics/summary.json"]
     first = [_bytes(fresh, path) for path in outputs]
     test_rows = _bytes(fresh, "data/shifted/synthetic/texture/samples.csv")
-    for stage in (["train", "texture"], ["predict", "texture"], ["evaluate", "texture"], ["summarize"]):
-        fresh.run("python", "src/stage.py", *stage)
+    for stage in ("train", "predict", "evaluate"):
+        fresh.run("python", "src/stage.py", stage, "--category", "texture")
+    fresh.run("python", "src/stage.py", "summarize")
     assert [_bytes(fresh, path) for path in outputs] == first
     _repro(fresh, "seed=1954")
     assert _bytes(fresh, "data/shifted/synthetic/texture/samples.csv") == test_rows
@@ -166,7 +179,7 @@ def test_poisoned_test_rows_change_neither_the_model_nor_the_threshold(fresh, tm
     table.to_csv(resized / "samples.csv", index=False)
     shutil.rmtree(copy / "models")
     for stage in ("contaminate", "train", "shift", "predict", "evaluate"):
-        subprocess.run(["python", "src/stage.py", stage, "texture"], cwd=copy, env=fresh.env, check=True)
+        subprocess.run(["python", "src/stage.py", stage, "--category", "texture"], cwd=copy, env=fresh.env, check=True)
     model = "models/synthetic/texture/model.safetensors"
     assert (copy / model).read_bytes() == _bytes(fresh, model)
     metrics = "metrics/synthetic/texture.json"
@@ -276,7 +289,7 @@ def test_a_new_model_is_one_module_and_one_yaml(fresh):
     model = {"name": "brightness", "code": "src/viad/models/brightness.py", "learning_type": "one_class"}
     model |= {"class_path": "viad.models.brightness.Brightness", "small": small, "paper": small}
     (fresh.folder / "conf/model/brightness.yaml").write_text(yaml.safe_dump(model))
-    assert _stages_run(_repro(fresh, "model=brightness")) == {"train", "predict", "evaluate", "summarize"}
+    assert _stages_run(_repro(fresh, "model=brightness")) == {"code", "train", "predict", "evaluate", "summarize"}
     assert 0 < _json(fresh, "metrics/summary.json")["image_auroc"] <= 1
     changed = fresh.stdout("git", "status", "--short", "--", "src", "conf", "dvc.yaml").split()
     assert changed == ["??", "conf/model/brightness.yaml", "??", "src/viad/models/brightness.py"]
@@ -316,7 +329,7 @@ def test_somebodys_own_folder_becomes_a_dataset_and_runs(fresh, tmp_path):
 )
 def test_a_stage_refuses_an_unknown_value_and_leaves_nothing_half_written(fresh, stage, override, words):
     fresh.run("viad", "compose", *tiny_settings(*override.split()))
-    output = fresh.run("python", "src/stage.py", stage, "texture", check=False)
+    output = fresh.run("python", "src/stage.py", stage, "--category", "texture", check=False)
     assert words in output
     assert "Traceback" not in output
     assert not list(fresh.folder.rglob(".*.partial"))
@@ -327,7 +340,7 @@ def test_a_corrupt_image_is_named(fresh):
     content = image.read_bytes()
     image.unlink()
     image.write_bytes(content[:100])
-    output = fresh.run("python", "src/stage.py", "resize", "texture", check=False)
+    output = fresh.run("python", "src/stage.py", "resize", "--category", "texture", check=False)
     assert image.name in output
     assert "not a readable image" in output
     assert not list(fresh.folder.rglob(".*.partial"))

@@ -27,7 +27,7 @@ def _with_stage(monkeypatch, runner, failure):
         raise failure
 
     monkeypatch.setattr(runner, "import_quickly", lambda _: SimpleNamespace(main=main))
-    monkeypatch.setattr(sys, "argv", ["stage.py", "resize", "mono"])
+    monkeypatch.setattr(sys, "argv", ["stage.py", "resize", "--category", "mono"])
 
 
 def test_a_full_disk_is_said_in_words(monkeypatch, runner, capsys):
