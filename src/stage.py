@@ -42,7 +42,8 @@ def main() -> int:
             raise
         print(
             f"error: {arguments.name}: no space left on the disk of {error.filename or 'this folder'}. "
-            "Free some space (`dvc gc --all-experiments` deletes what neither this workspace nor any experiment uses) and run again.",
+            "Free some space and run again: `dvc gc --all-experiments` deletes what neither this workspace nor an "
+            "experiment uses.",
             file=sys.stderr,
         )
         return 1
