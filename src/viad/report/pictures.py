@@ -8,13 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from viad.artifacts.anomaly_maps import StoredMaps
 from viad.artifacts.dvc_adapter import Repository
 from viad.artifacts.images import read_image, read_mask
 from viad.comparison.condition_axes import BASELINE
 from viad.experiments.experiment_tables import Experiments
 from viad.experiments.revisions import Revision
-from viad.report.gallery import write_gallery
 
 MOST_GALLERIES = 6  # galleries of a report: each has some two dozen pictures
 
@@ -45,6 +43,9 @@ def write_galleries(experiments: Experiments, names: Sequence[str], out: Path) -
 
 
 def _write_cached_gallery(files: Revision, name: str, category: str, out: Path) -> dict[str, Any] | None:
+    from viad.artifacts.anomaly_maps import StoredMaps  # imports torch, which a report without pictures does not need
+    from viad.report.gallery import write_gallery
+
     dataset = files.read_yaml("params.yaml")["dataset"]
     metrics, predictions = f"metrics/{dataset['name']}", f"predictions/{dataset['name']}/{category}"
 
