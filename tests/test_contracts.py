@@ -3,11 +3,12 @@
 import ast
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from served_commands import CODE, ask_for_commands
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -40,11 +41,11 @@ def _is_docstring(file):
     return file.name == "__init__.py" and len(ast.parse(file.read_text()).body) <= 1
 
 
-# Imports the heavy packages once; each stage is imported in a fork, which says what it has of the package.
+# Each stage is imported in a fork, which says what it has of the package.
 IMPORTER = """
 import json, os, sys
 sys.path.insert(0, "src")
-import anomalib.models, lightning, matplotlib.pyplot, scipy.stats, sklearn.metrics
+assert not any(name.partition(".")[0] == "viad" for name in sys.modules)
 for stage, modules in json.loads(sys.argv[1]).items():
     child = os.fork()
     if child == 0:
@@ -64,7 +65,7 @@ def imported():
         stage: [f"viad.stages.{stage}", *(module for code in LOADS.get(stage, []) for module in _modules(code))]
         for stage in STAGES
     }
-    command = [sys.executable, "-c", IMPORTER, json.dumps(asked)]
+    command = [ask_for_commands() / CODE, IMPORTER, json.dumps(asked)]
     out = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     found = dict(map(json.loads, out.splitlines()))
     return {stage: {Path(file).relative_to(ROOT).as_posix() for file in files} for stage, files in found.items()}
