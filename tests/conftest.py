@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import settings
 
 from composed import default_params_text
+from served_commands import SERVER_VARIABLE, ask_for_commands, serve_commands_when_asked
 from viad.processes.startup import keep_freed_memory
-from viad.studies.stage_server import start_stage_server
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests share the cores: a thread each, also for the commands they run
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -28,6 +29,21 @@ RUN = ("dvc.lock", "metrics/", "params.yaml", "plots/")  # what a run in the wor
 # The same examples every time, and no deadline on shared machines.
 settings.register_profile("viad", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("viad")
+
+
+def pytest_configure(config):
+    """Let all workers share a server of commands, which starts when a test asks for it."""
+    if SERVER_VARIABLE in os.environ:  # set by the test run that started this process
+        return
+    ends = contextlib.ExitStack()
+    config.add_cleanup(ends.close)
+    folder = ends.enter_context(TemporaryDirectory(prefix="viad-"))
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    if config.option.numprocesses:
+        environment["OMP_NUM_THREADS"] = "1"
+    ends.enter_context(serve_commands_when_asked(Path(folder), environment))
+    os.environ[SERVER_VARIABLE] = folder
+    ends.callback(os.environ.pop, SERVER_VARIABLE)
 
 
 def pytest_collection_modifyitems(items):
@@ -48,9 +64,9 @@ def _denormal_numbers():
 class Project:
     """A folder with the working tree's files and a git and DVC state of its own."""
 
-    def __init__(self, folder, python):
-        self.folder = folder
-        path = os.pathsep.join([str(python), str(BIN), os.environ["PATH"]])
+    def __init__(self, folder, commands):
+        self.folder, self.commands = folder, commands
+        path = os.pathsep.join([str(commands.with_name("bin")), str(BIN), os.environ["PATH"]])
         self.env = os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"}
         self.env["VIAD_CHECKPOINTS"] = str(folder.with_name(f"{folder.name}-checkpoints"))
         self.env["DVC_SITE_CACHE_DIR"] = str(folder.with_name(f"{folder.name}-dvc"))
@@ -71,14 +87,20 @@ class Project:
         self.run("git", "commit", "--quiet", "--message", "start")
 
     def run(self, *command, check=True):
-        """Run a command there; its output, or an assertion with it."""
-        done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
+        """Run a command there; its output, or an assertion with it. The server's commands come before others."""
+        done = self._run(command)
         output = done.stdout + done.stderr
         assert not check or done.returncode == 0, output[-4000:]
         return output
 
     def stdout(self, *command):
-        return subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=True).stdout
+        done = self._run(command)
+        done.check_returncode()
+        return done.stdout
+
+    def _run(self, command):
+        env = self.env | {"PATH": f"{self.commands}{os.pathsep}{self.env['PATH']}"}
+        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")
@@ -90,24 +112,24 @@ def new_project(tmp_path_factory):
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    with start_stage_server(os.environ | {"HF_HUB_OFFLINE": "1"}) as python:
+    commands = ask_for_commands()
 
-        def make(prepare=None):
-            project = Project(tmp_path_factory.mktemp("project"), python)
-            if prepare is None:
-                project.clone_working_tree()
-                return project
-            prepared = shared / f"prepared-{prepare.__name__}"
-            with _locked(prepared.with_suffix(".lock")):
-                if not prepared.exists():
-                    clone = make()
-                    prepare(clone)
-                    shutil.rmtree(clone.folder / ".dvc/tmp")  # DVC's notes on files by their inodes
-                    clone.folder.rename(prepared)
-            shutil.copytree(prepared, project.folder, copy_function=_copy, symlinks=True, dirs_exist_ok=True)
+    def make(prepare=None):
+        project = Project(tmp_path_factory.mktemp("project"), commands)
+        if prepare is None:
+            project.clone_working_tree()
             return project
+        prepared = shared / f"prepared-{prepare.__name__}"
+        with _locked(prepared.with_suffix(".lock")):
+            if not prepared.exists():
+                clone = make()
+                prepare(clone)
+                shutil.rmtree(clone.folder / ".dvc/tmp")  # DVC's notes on files by their inodes
+                clone.folder.rename(prepared)
+        shutil.copytree(prepared, project.folder, copy_function=_copy, symlinks=True, dirs_exist_ok=True)
+        return project
 
-        yield make
+    return make
 
 
 @contextlib.contextmanager

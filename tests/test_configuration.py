@@ -1,6 +1,7 @@
 """conf/ and params.yaml agree, and every option composes."""
 
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 
 from composed import read_committed
 from conf_files import read_conf, read_facts
-from viad.config.composition import compose_params
+from viad.config.composition import compose_options, compose_params
 from viad.errors import ConfigError
 from viad.studies import plans
 from viad.training import build
@@ -42,6 +43,7 @@ def test_every_option_of_every_group_composes_under_its_own_name(tmp_path, group
     params = _compose(tmp_path, f"{group}={option}")
     # `of_preset` is whatever the model's preset names.
     assert params[group]["name"] == ("efficientnet_lite0" if option == "of_preset" else option)
+    assert repr(compose_options(ROOT / "conf", [f"{group}={option}"])) == repr(params), "without Hydra"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/model").glob("*.yaml")), ids=lambda path: path.stem)
@@ -68,6 +70,29 @@ def test_a_paper_preset_brings_its_backbone_and_image_size(tmp_path, model):
     assert params["backbone"]["name"] == paper.get("backbone", "efficientnet_lite0")
     assert not [stride for stride in paper["strides"] if stride not in params["backbone"]["layers"]]
     assert params["image_size"] % params["backbone"].get("multiple_of", 1) == 0
+    assert repr(compose_options(ROOT / "conf", [f"model={model}", "preset=paper"])) == repr(params), "without Hydra"
+
+
+@pytest.mark.parametrize(
+    ("head", "override"),
+    [
+        ("", "model=nosuch"),
+        ("", "preset=papr"),
+        ("", "imagesize=3"),
+        ("", "model.small.epochs=3"),
+        ("", "supervision.defects=[large]"),
+        ("# @package model.deeper\n", "model=mine"),
+        ("defaults: [_self_, split: half_reserve]\n", "model=mine"),
+        ("defaults: [patchcore, _self_]\n", "model=mine"),
+        ("defaults: [/shift: noise, _self_]\n", "model=mine"),
+    ],
+)
+def test_what_needs_hydra_is_left_to_it(tmp_path, head, override):
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    (conf / "model/mine.yaml").write_text(head + (ROOT / "conf/model/patchcore.yaml").read_text())
+    assert compose_options(conf, ["dataset=mtd", "model=patchcore"])
+    assert compose_options(conf, [override]) is None
 
 
 def test_what_is_chosen_by_hand_takes_the_place_of_what_the_preset_brings(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from served_commands import CODE
 from tiny_runs import run_tiny_experiment, tiny_settings, tiny_settings_in_name
 from viad.artifacts.anomaly_maps import Recipe, resize_maps
 from viad.experiments.experiment_tables import load_dvc_experiments
@@ -118,7 +119,7 @@ def test_touching_one_models_yaml_reruns_that_models_stages_only(fresh):
     path.write_text(path.read_text().replace("num_neighbors: 9", "num_neighbors: 3"))
     assert _stages_run(run_tiny_experiment(fresh)) == {"train", "predict", "evaluate", "summarize"}
     # The edit was never committed, and the experiment's own git tree has it: the name still tells the two apart.
-    fresh.run("python", "-c", COLLECT)
+    fresh.run(CODE, COLLECT)
     runs = pd.read_csv(fresh.folder / "docs/experiments.csv", keep_default_na=False)
     edited = runs["overrides"].str.endswith(", model.small.args.num_neighbors=3")
     assert edited.sum() == 1
@@ -214,7 +215,7 @@ def test_every_other_option_at_once(fresh):
 
 
 def test_experiments_are_kept_for_the_docs(fresh):
-    fresh.run("python", "-c", COLLECT)
+    fresh.run(CODE, COLLECT)
     table = pd.read_csv(fresh.folder / "docs/experiments.csv").set_index(["experiment", "category"])
     row = table.loc[(f"patchcore-synthetic-64-random-{IN_NAME}-s3341", "texture")]
     quality = _json(fresh, "metrics/synthetic/texture.json")
@@ -222,7 +223,7 @@ def test_experiments_are_kept_for_the_docs(fresh):
     assert [row["pg2_low"], row["pg2_high"]] == pytest.approx(quality["intervals"]["pg2"], rel=1e-5)
     assert row["preset"] == "small"
     before = len(table)
-    fresh.run("python", "-c", COLLECT)
+    fresh.run(CODE, COLLECT)
     assert len(pd.read_csv(fresh.folder / "docs/experiments.csv")) == before
 
 

@@ -23,7 +23,7 @@ if sys.argv[1] == "wait":
     signal.pause()
 if sys.argv[1] == "raise":
     raise ValueError("no such thing")
-sys.exit(int(sys.argv[2]))
+sys.exit(int(sys.argv[2]) if sys.argv[2].isdigit() else sys.argv[2])
 """
 
 
@@ -59,6 +59,12 @@ def test_a_stage_has_its_own_arguments_folder_environment_output_and_exit_code(p
 def test_an_exception_is_told_and_counts_as_failure(python, clone):
     process = _run(python, clone, "raise", "0")
     assert "ValueError: no such thing" in process.communicate()[1]
+    assert process.returncode == 1
+
+
+def test_a_reason_to_exit_is_told_and_counts_as_failure(python, clone):
+    process = _run(python, clone, "resize", "no such image")
+    assert process.communicate()[1] == "trouble\nno such image\n"
     assert process.returncode == 1
 
 

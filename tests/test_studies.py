@@ -5,6 +5,7 @@ import csv
 import os
 import signal
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from conf_files import read_conf, read_facts
+from served_commands import CODE
 from tiny_runs import TINY, run_tiny_stages, tiny_settings_in_name
 from viad import cli
 from viad.errors import ConfigError
@@ -53,7 +55,15 @@ def _rows(counts, doubtful):
     return pd.DataFrame(rows)
 
 
-IN_NAME = tiny_settings_in_name()
+@cache
+def _split_as_published(dataset):
+    """The rows of each category with their split; none where the dataset publishes no counts."""
+    conf, categories = read_conf(f"dataset/{dataset}"), []
+    for category, counts in (read_facts(dataset)["counts"] or {}).items():
+        published = counts[0] if isinstance(counts, list) else counts  # the smallest archive there is
+        samples = _rows(published, conf["doubtful_defects"])
+        categories.append(samples.assign(split=assign_splits(samples, "study", conf["split"], category)))
+    return categories
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -66,10 +76,7 @@ def test_the_anomalies_that_a_study_wants_are_there(name, preset, monkeypatch):
         labels = [number for number in _as_list(grid.get("supervision.anomalies", 0)) if number != "all"]
         for dataset in _as_list(grid.get("dataset", "elpv")):
             conf = read_conf(f"dataset/{dataset}")
-            for category, counts in (read_facts(dataset)["counts"] or {}).items():
-                published = counts[0] if isinstance(counts, list) else counts  # the smallest archive there is
-                samples = _rows(published, conf["doubtful_defects"])
-                samples["split"] = assign_splits(samples, "study", conf["split"], category)
+            for samples in _split_as_published(dataset):
                 reserve = AnomalyReserve(
                     samples[samples["split"] == "reserve"], doubtful_defects=conf["doubtful_defects"],
                     reserve_defects=[],
@@ -207,7 +214,7 @@ def test_a_killed_study_goes_on_says_what_failed_and_runs_nothing_twice(killed_s
     assert (project.folder / rows[failed]["log"]).is_file()
     listed = project.run("dvc", "exp", "list", "--name-only").split()
     assert {done, done.replace("padim", "patchcore")} <= set(listed)
-    project.run("python", "-c", "from viad.experiments.committed_results import collect_results; collect_results()")
+    project.run(CODE, "from viad.experiments.committed_results import collect_results; collect_results()")
 
     def viad(*arguments):
         """What the command prints; here, as a process of its own would first import for seconds."""

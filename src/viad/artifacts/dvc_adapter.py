@@ -112,6 +112,37 @@ def fetch_folder(folder: Path, out: Path) -> None:
         raise DvcError(str(error)) from error
 
 
+def read_cache_folder(root: Path) -> str:
+    """Read the path of the DVC cache that the repository at `root` uses, as `dvc cache dir` prints it.
+
+    Raises:
+        DvcError: its configuration is not valid.
+    """
+    from dvc.config import Config
+    from dvc.exceptions import DvcException
+
+    try:
+        return str(Config(str(root / ".dvc"))["cache"].get("dir") or root / ".dvc/cache")
+    except DvcException as error:
+        raise DvcError(str(error)) from error
+
+
+def set_cache_folder(root: Path, cache: str) -> None:
+    """Let the repository at `root` use another DVC cache, as `dvc cache dir --local` does.
+
+    Raises:
+        DvcError: its configuration is not valid.
+    """
+    from dvc.config import Config
+    from dvc.exceptions import DvcException
+
+    try:
+        with Config(str(root / ".dvc")).edit("local") as config:
+            config["cache"]["dir"] = cache
+    except DvcException as error:
+        raise DvcError(str(error)) from error
+
+
 def parse_lock(text: str) -> Any:
     """Parse the text of a dvc.lock by DVC's rules: in its YAML 1.2 an unquoted `no` is a text, not false."""
     from dvc.utils.serialize import parse_yaml

@@ -108,10 +108,13 @@ def compare_with_published(experiments: pd.DataFrame) -> pd.DataFrame:
     for key, text in format_baselines().items():
         if key in FIXED_KEYS and key not in FREE_KEYS:
             experiments = experiments.loc[[format_value(value) == text for value in experiments[key]]]
+    groups = dict(iter(experiments.dropna(subset=PROTOCOL_COLUMNS).groupby(["model.name", "dataset.name"])))
+    numbered = {key: group.assign(run=number_runs(group)) for key, group in groups.items()}
     datasets, rows = _read_datasets(), []
     for row in read_published().to_dict("records"):
         categories = datasets[row["dataset"]]["categories"] if row["category"] == "mean" else [row["category"]]
-        candidates = _find_candidates(row, categories, experiments)
+        runs = numbered.get((row["model"], row["dataset"]))
+        candidates = [] if runs is None else _find_candidates(row, categories, runs)
         best = min(
             candidates,
             key=lambda ours: (len(_list_protocol_differences(row, ours)), -ours["seeds"], ours["name"]),
@@ -153,14 +156,17 @@ def format_published_page(experiments: pd.DataFrame) -> str:
 
 
 def _find_candidates(row: dict[Any, Any], categories: list[str], runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Find our values for a published one: one for each set of experiments that differ only in the seed."""
-    runs = runs[(runs["model.name"] == row["model"]) & (runs["dataset.name"] == row["dataset"])].dropna(
-        subset=PROTOCOL_COLUMNS
-    )
+    """Find our values for a published one: one for each `run`, which is a set of experiments that differ in the seed.
+
+    Args:
+        row: the published value.
+        categories: that our value has to cover.
+        runs: our results of the same model and dataset.
+    """
     runs = runs[pd.to_numeric(runs["supervision.anomalies"], errors="coerce") == row["labels"]]
     # Papers give contamination as a share of the normals, we give a share of all images: our 0.091 is their 0.1.
     runs, found = runs[(runs["contamination.ratio"].astype(float) - row["contamination"]).abs() <= 0.01], []
-    for _, group in runs.groupby(number_runs(runs)):
+    for _, group in runs.groupby("run"):
         values = group.pivot_table(index="seed", columns="category", values=row["metric"]).reindex(columns=categories)
         if len(whole := values.dropna()):
             ours = {"name": group["experiment"].min(), "value": float(whole.to_numpy().mean()), "seeds": len(whole)}

@@ -8,14 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from viad.artifacts.anomaly_maps import StoredMaps
 from viad.artifacts.dvc_adapter import Repository
 from viad.artifacts.images import read_image, read_mask
 from viad.comparison.condition_axes import BASELINE
 from viad.config.conf_files import FACTS
 from viad.experiments.experiment_tables import Experiments
 from viad.experiments.revisions import Revision
-from viad.report.gallery import write_gallery
 
 MOST_GALLERIES = 6  # galleries of a report: each has some two dozen pictures
 
@@ -46,6 +44,9 @@ def write_galleries(experiments: Experiments, names: Sequence[str], out: Path) -
 
 
 def _write_cached_gallery(files: Revision, name: str, category: str, out: Path) -> dict[str, Any] | None:
+    from viad.artifacts.anomaly_maps import StoredMaps  # imports torch, which a report without pictures does not need
+    from viad.report.gallery import write_gallery
+
     dataset = files.read_yaml("params.yaml")["dataset"]
     facts = (files.read_yaml(f"conf/dataset/{dataset['name']}.yaml") or {}).get(FACTS, dataset)  # earlier: a parameter
     attribution = facts.get("attribution", "")

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from viad.config.composition import compose_params, head_comment
+from viad.config.composition import compose_options, compose_params, head_comment
 from viad.config.conf_files import read_yaml
 from viad.errors import ConfigError
 from viad.experiments.conditions import look_up, read_conditions
@@ -167,9 +167,10 @@ def _read_yaml(root: str, path: str) -> Any:
     return read_yaml(path)
 
 
-@cache  # composing takes Hydra a tenth of a second or more, and the experiments of a study share their groups
+@cache  # the experiments of a study share their groups
 def _compose_groups(root: str, groups: tuple[str, ...]) -> dict[str, Any]:
-    del root  # conf/ is that of the working folder, so it is part of the key
+    if (composed := compose_options(Path(root) / "conf", groups)) is not None:
+        return composed
     with TemporaryDirectory() as folder:
         path = Path(folder) / "params.yaml"
         compose_params(groups, path)

@@ -144,6 +144,8 @@ def _run_script(arguments: Sequence[str], folder: str, environment: Mapping[str,
     try:
         runpy.run_path(arguments[0], run_name="__main__")
     except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            print(end.code, file=sys.stderr)
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         traceback.print_exc()

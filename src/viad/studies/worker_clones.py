@@ -9,13 +9,13 @@ import itertools
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from viad.artifacts.dvc_adapter import read_cache_folder, set_cache_folder
 from viad.errors import ViadError
 
 WORKERS_VARIABLE = "VIAD_WORKERS"  # environment variable: the folder of the clones
@@ -23,7 +23,7 @@ GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
 class CloneError(ViadError):
-    """A git or DVC command failed in a clone."""
+    """A git command failed in a clone."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,11 @@ def lock_clones(count: int) -> Iterator[list[Clone]]:
     """Lock the first `count` clones that no other process has locked; create missing clones.
 
     Raises:
-        CloneError: a git or DVC command fails.
+        CloneError: a git command fails.
+        DvcError: DVC's configuration is not valid.
     """
     here, commit = Path.cwd().resolve(), run_command("git", "rev-parse", "HEAD", cwd=Path.cwd())
-    cache = run_command(sys.executable, "-m", "dvc", "cache", "dir", cwd=here)
+    cache = read_cache_folder(here)
     gpus = _list_gpus()
     clones: list[Clone] = []
     try:
@@ -96,7 +97,7 @@ def _update_clone(folder: Path, here: Path, commit: str, cache: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         run_command("git", "clone", "--quiet", "--shared", str(here), str(folder), cwd=here)
         _fetch_commit(folder, commit)
-    run_command(sys.executable, "-m", "dvc", "config", "--local", "cache.dir", cache, cwd=folder)
+    set_cache_folder(folder, cache)
     archives = folder / "data/archives"
     if (here / "data/archives").is_dir() and not archives.exists():
         archives.parent.mkdir(exist_ok=True)
