@@ -17,6 +17,7 @@ from viad.experiments.remeasurement import remeasure_experiments
 from viad.metrics import catalogue
 from viad.metrics import image as image_metrics
 from viad.metrics.catalogue import Metric
+from waiting import count_writes
 
 COLLECT = "from viad.experiments.committed_results import collect_results; collect_results()"
 IN_NAME = tiny_settings_in_name()
@@ -193,7 +194,15 @@ def test_what_the_vscode_extension_reads(fresh):
 def test_every_other_option_at_once(fresh):
     options = ["model=msflow", "model.small.epochs=2", "color=gray1", "aspect=pad", "validation=other_defects"]
     options += ["supervision.anomalies=2", "accelerator=cpu", "preset=small", "threshold.false_positive_rate=0.2"]
-    run_tiny_experiment(fresh, *options)
+    signals = fresh.folder / ".dvc/tmp/exps/run"
+    signals.mkdir(parents=True, exist_ok=True)
+    with count_writes(signals) as count:
+        run_tiny_experiment(fresh, *options)
+        # The VS Code extension reads the curves again at each of these.
+        losses = pd.read_csv(next((fresh.folder / "plots/synthetic/training").rglob("loss.tsv")), sep="\t")
+        assert count()["DVCLIVE_STEP_COMPLETED"] >= len(losses)
+        assert list(losses["step"]) == [0, 1]
+    assert not (signals / "DVCLIVE_STEP_COMPLETED").exists()
     assert _json(fresh, "metrics/synthetic/training/texture.json")["selection"] == "validation"
     told = pd.read_csv(fresh.folder / "data/contaminated/synthetic/texture/samples.csv")
     assert (told["train_label"][told["split"] == "train"] == 1).sum() == 2

@@ -30,7 +30,7 @@ def test_the_renamed_extension_is_recommended_and_the_old_one_is_not():
 @pytest.mark.parametrize(
     "path",
     [
-        ".venv/lib/python3.11/site-packages/dvc/__init__.py", "data/raw/elpv/x.png", "models/elpv/mono/model.safetensors",
+        ".venv/lib/python3.11/os.py", "data/raw/elpv/x.png", "models/elpv/mono/model.safetensors",
         "predictions/elpv/mono/scores.csv", ".dvc/cache/files/md5/00/ff",
     ],
 )  # fmt: skip
