@@ -131,9 +131,30 @@ def test_another_model_leaves_data_and_shift_alone(fresh, model):
     extra = ["model.small.args.n_features=20"] if model == "padim" else ["model.small.epochs=1"]
     stages = _stages_run(run_tiny_experiment(fresh, f"model={model}", *extra))
     assert stages == {"train", "predict", "evaluate", "summarize"}
-    if model == "msflow":
+    if model == "padim":
+        _check_table(fresh)
+    else:
         plots = json.loads(fresh.stdout("dvc", "plots", "show", "--json"))["data"]
         assert plots["plots/synthetic/training/texture/plots/metrics/train/loss.tsv"][0]["type"] == "vega"
+
+
+def _check_table(project):
+    """`make table`: name, three metrics and the conditions that differ, most of them in a terminal of 120 columns."""
+    for number, name in enumerate(project.stdout("dvc", "exp", "list", "--name-only").split()):
+        project.run("dvc", "exp", "rename", name, f"detector-synthetic-64-s{number}")
+    printed = project.stdout("make", "--silent", "--old-file", "install", "table")
+    lines = [line for line in printed.splitlines() if "─────" not in line and line.strip()]
+    columns = ["image_auroc", "pg2", "pb2", "dataset.name", "model.name", "backbone.name", "image_size"]
+    assert lines[0].split() == ["Experiment", *columns]
+    assert lines[0][:120].split() == ["Experiment", *columns[:6]]  # DVC's pager shows the rest to the right
+    rows = [line.split() for line in lines]
+    shown = [dict(zip(columns, row[3:], strict=True)) for row in rows if row[2:] and row[2].startswith("[detector")]
+    assert {row["model.name"] for row in shown} == {"patchcore", "padim"}
+    (ours,) = (row for row in shown if row["model.name"] == "padim")
+    summary = _json(project, "metrics/summary.json")
+    measured = {key: f"{round(summary[key], 5):g}" for key in columns[:3]}
+    conditions = {"dataset.name": "synthetic", "model.name": "padim", "backbone.name": "random", "image_size": "64"}
+    assert ours == measured | conditions
 
 
 def test_another_seed_leaves_the_test_set_alone_and_the_same_seed_gives_the_same_bytes(fresh):
