@@ -133,6 +133,7 @@ def test_another_model_leaves_data_and_shift_alone(fresh, model):
     assert stages == {"train", "predict", "evaluate", "summarize"}
     if model == "padim":
         _check_table(fresh)
+        _check_that_an_applied_experiment_becomes_the_default(fresh)
     else:
         plots = json.loads(fresh.stdout("dvc", "plots", "show", "--json"))["data"]
         assert plots["plots/synthetic/training/texture/plots/metrics/train/loss.tsv"][0]["type"] == "vega"
@@ -155,6 +156,25 @@ def _check_table(project):
     measured = {key: f"{round(summary[key], 5):g}" for key in columns[:3]}
     conditions = {"dataset.name": "synthetic", "model.name": "padim", "backbone.name": "random", "image_size": "64"}
     assert ours == measured | conditions
+
+
+def _check_that_an_applied_experiment_becomes_the_default(project):
+    """The first experiment is applied after the second has run; what `dvc exp run` composes then is the first's."""
+    path = project.folder / "params.yaml"
+    refs = project.stdout("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    refs = [ref for ref in refs if "/detector-synthetic" in ref]
+    models = {yaml.safe_load(project.stdout("git", "show", f"{ref}:params.yaml"))["model"]["name"]: ref for ref in refs}
+    applied = models["patchcore"].rpartition("/")[2]
+    project.run("dvc", "exp", "apply", applied)
+    wanted = path.read_text()
+    assert "dataset=synthetic" in project.run("viad", "compose", "--from-workspace")
+    path.unlink()
+    project.run("viad", "compose")
+    assert path.read_text() == wanted
+    assert _stages_run(project.run("dvc", "exp", "run")) <= {"summarize"}  # which names what differs from conf/
+    assert path.read_text() == wanted
+    project.run("git", "checkout", "conf/config.yaml")
+    assert project.stdout("git", "diff", "HEAD", "--name-only", "conf") == ""
 
 
 def test_another_seed_leaves_the_test_set_alone_and_the_same_seed_gives_the_same_bytes(fresh):
