@@ -232,6 +232,25 @@ def test_what_the_vscode_extension_reads(fresh):
     json.loads(fresh.stdout("dvc", "data", "status", "--json"))
 
 
+def _workspace_metrics(project):
+    """What `dvc exp show` and the extension have in the row of the workspace."""
+    return json.loads(project.stdout("dvc", "exp", "show", "--json"))[0]["data"]["metrics"]["metrics/summary.json"][
+        "data"
+    ]
+
+
+@pytest.mark.vscode
+def test_a_row_shows_no_metrics_of_the_run_before_and_dvc_restores_its_own(fresh):
+    before = _workspace_metrics(fresh)
+    assert before["image_auroc"] > 0
+    fresh.run("dvc", "exp", "run", "--no-hydra", "--single-item", "--force", "contaminate@texture")
+    assert _workspace_metrics(fresh) == {}
+    # No input of summarize has changed, only its output.
+    assert _stages_run(fresh.run("dvc", "exp", "run", "--no-hydra")) <= {"summarize"}
+    assert _workspace_metrics(fresh) == before
+    assert "up to date" in fresh.run("dvc", "status")
+
+
 def test_every_other_option_at_once(fresh):
     options = ["model=msflow", "model.small.epochs=2", "color=gray1", "aspect=pad", "validation=other_defects"]
     options += ["supervision.anomalies=2", "accelerator=cpu", "preset=small", "threshold.false_positive_rate=0.2"]
@@ -284,6 +303,7 @@ def test_predictions_made_elsewhere_are_measured_like_a_models_own(fresh, tmp_pa
     assert "Traceback" not in output
     assert "images have no score" in output
     assert "1 scores belong to no image: somebody" in output
+    assert _workspace_metrics(fresh) == {}  # not those of the run before
 
 
 TOY = '''
