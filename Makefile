@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: run install lock test test-all lint bench compose
+.PHONY: run install lock test test-all lint bench compose table plots-page
 .DEFAULT_GOAL := run
 
 run: install  ## run the default pipeline on real images and print its results
@@ -28,6 +28,14 @@ lock:  ## resolve requirements.lock anew for every Python that pyproject.toml al
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev $(UPGRADE) \
 		--annotation-style line --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
+# Columns: name, these metrics, and the conditions that differ; no times, hashes or hyperparameters.
+METRICS = image_auroc|pg2|pb2
+GROUPS = [a-z]+\.name|(shift|contamination|supervision|audit|threshold)\..*
+VALUES = image_size|color|aspect|center_crop|protocol|preset|epochs|precision|seed
+table: install  ## print all experiments with AUROC, PG2, PB2 and the conditions that differ
+	@dvc exp show --only-changed --keep '($(METRICS))$$' \
+		--drop '(?!(Experiment|State|$(METRICS)|$(GROUPS)|$(VALUES))$$)'
+
 test: install  ## run unit tests, and tests that run the real dvc commands in temporary clones
 	$(BIN)/pytest
 
@@ -47,3 +55,6 @@ bench: install  ## time PatchCore against anomalib's, feature caching, resizing 
 
 compose: install  ## compose conf/ into params.yaml
 	viad compose
+
+plots-page: install  ## write the page of `dvc plots show` again, with the Vega of the environment inside
+	$(BIN)/python .dvc/plots/write_page.py

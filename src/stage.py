@@ -9,6 +9,9 @@ import errno
 import os
 import sys
 import warnings
+from pathlib import Path
+
+import yaml
 
 from viad.errors import ViadError
 from viad.processes.parent import end_with
@@ -25,6 +28,8 @@ def main() -> int:
         end_with(os.getppid())
     # Deprecations inside these packages: the user cannot correct them, and they hide other warnings.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|anomalib)\.")
+    if "DVC_EXP_BASELINE_REV" in os.environ and arguments.name != "summarize":
+        blank_metrics()
     keep_freed_memory()
     stage = import_quickly(f"viad.stages.{arguments.name}")
     try:
@@ -48,6 +53,18 @@ def main() -> int:
         )
         return 1
     return 0
+
+
+def blank_metrics() -> None:
+    """Empty the metrics files of dvc.yaml: an experiment's row would show those of the previous run until its end.
+
+    They are outputs of summarize, the last stage. DVC checks the outputs of a stage when its turn comes, so it restores
+    them from the run-cache or runs summarize, even if every other output of this run is the same as before.
+    """
+    for name in yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["metrics"]:
+        if (path := Path(name)).is_file():
+            path.unlink()  # it may be a link into DVC's cache
+            path.write_text("{}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The table of conditions: it has each key of conf/config.yaml, conf/ has its baselines, and all else follows."""
 
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from viad.experiments.conditions import (
 )
 from viad.experiments.experiment_names import name_experiment
 from viad.experiments.experiment_tables import list_table_columns
+from viad.metrics.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,6 +43,20 @@ def _flatten(tree, head=""):
             yield from _flatten(value, f"{head}{key}.")
         else:
             yield f"{head}{key}"
+
+
+def test_make_table_has_each_condition_and_three_metrics():
+    recipe = subprocess.run(
+        ["make", "--dry-run", "--old-file", "install", "table"], capture_output=True, text=True, check=True
+    ).stdout.replace("\\\n", " ")
+    command = shlex.split(recipe)
+    dropped = re.compile(command[command.index("--drop") + 1])
+    assert [key for key in CONDITION_KEYS if dropped.match(key) and key != OVERRIDES] == []
+    metrics = {metric.key for metric in CATALOGUE}
+    assert {key for key in metrics if not dropped.match(key)} == {"image_auroc", "pg2", "pb2"}
+    for other in ("Created", "Executor", "src/stage.py", "data/raw/elpv", "model.small.epochs", "dataset.split.seed"):
+        assert dropped.match(other), other
+    assert not dropped.match("Experiment")
 
 
 def test_each_key_of_the_config_is_a_condition_or_excluded_by_name():

@@ -18,6 +18,7 @@ from viad.experiments.remeasurement import remeasure_experiments
 from viad.metrics import catalogue
 from viad.metrics import image as image_metrics
 from viad.metrics.catalogue import Metric
+from waiting import count_writes
 
 COLLECT = "from viad.experiments.committed_results import collect_results; collect_results()"
 IN_NAME = tiny_settings_in_name()
@@ -143,9 +144,50 @@ def test_another_model_leaves_data_and_shift_alone(fresh, model):
     extra = ["model.small.args.n_features=20"] if model == "padim" else ["model.small.epochs=1"]
     stages = _stages_run(run_tiny_experiment(fresh, f"model={model}", *extra))
     assert stages == {"code", "train", "predict", "evaluate", "summarize"}
-    if model == "msflow":
+    if model == "padim":
+        _check_table(fresh)
+        _check_that_an_applied_experiment_becomes_the_default(fresh)
+    else:
         plots = json.loads(fresh.stdout("dvc", "plots", "show", "--json"))["data"]
         assert plots["plots/synthetic/training/texture/plots/metrics/train/loss.tsv"][0]["type"] == "vega"
+
+
+def _check_table(project):
+    """`make table`: name, three metrics and the conditions that differ, most of them in a terminal of 120 columns."""
+    for number, name in enumerate(project.stdout("dvc", "exp", "list", "--name-only").split()):
+        project.run("dvc", "exp", "rename", name, f"detector-synthetic-64-s{number}")
+    printed = project.stdout("make", "--silent", "--old-file", "install", "table")
+    lines = [line for line in printed.splitlines() if "─────" not in line and line.strip()]
+    columns = ["image_auroc", "pg2", "pb2", "dataset.name", "model.name", "backbone.name", "image_size"]
+    assert lines[0].split() == ["Experiment", *columns]
+    assert lines[0][:120].split() == ["Experiment", *columns[:6]]  # DVC's pager shows the rest to the right
+    rows = [line.split() for line in lines]
+    shown = [dict(zip(columns, row[3:], strict=True)) for row in rows if row[2:] and row[2].startswith("[detector")]
+    assert {row["model.name"] for row in shown} == {"patchcore", "padim"}
+    (ours,) = (row for row in shown if row["model.name"] == "padim")
+    summary = _json(project, "metrics/summary.json")
+    measured = {key: f"{round(summary[key], 5):g}" for key in columns[:3]}
+    conditions = {"dataset.name": "synthetic", "model.name": "padim", "backbone.name": "random", "image_size": "64"}
+    assert ours == measured | conditions
+
+
+def _check_that_an_applied_experiment_becomes_the_default(project):
+    """The first experiment is applied after the second has run; what `dvc exp run` composes then is the first's."""
+    path = project.folder / "params.yaml"
+    refs = project.stdout("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    refs = [ref for ref in refs if "/detector-synthetic" in ref]
+    models = {yaml.safe_load(project.stdout("git", "show", f"{ref}:params.yaml"))["model"]["name"]: ref for ref in refs}
+    applied = models["patchcore"].rpartition("/")[2]
+    project.run("dvc", "exp", "apply", applied)
+    wanted = path.read_text()
+    assert "dataset=synthetic" in project.run("viad", "compose", "--from-workspace")
+    path.unlink()
+    project.run("viad", "compose")
+    assert path.read_text() == wanted
+    assert _stages_run(project.run("dvc", "exp", "run")) <= {"summarize"}  # which names what differs from conf/
+    assert path.read_text() == wanted
+    project.run("git", "checkout", "conf/config.yaml")
+    assert project.stdout("git", "diff", "HEAD", "--name-only", "conf") == ""
 
 
 def test_another_seed_leaves_the_test_set_alone_and_the_same_seed_gives_the_same_bytes(fresh):
@@ -204,10 +246,37 @@ def test_what_the_vscode_extension_reads(fresh):
     json.loads(fresh.stdout("dvc", "data", "status", "--json"))
 
 
+def _workspace_metrics(project):
+    """What `dvc exp show` and the extension have in the row of the workspace."""
+    return json.loads(project.stdout("dvc", "exp", "show", "--json"))[0]["data"]["metrics"]["metrics/summary.json"][
+        "data"
+    ]
+
+
+@pytest.mark.vscode
+def test_a_row_shows_no_metrics_of_the_run_before_and_dvc_restores_its_own(fresh):
+    before = _workspace_metrics(fresh)
+    assert before["image_auroc"] > 0
+    fresh.run("dvc", "exp", "run", "--no-hydra", "--single-item", "--force", "contaminate@texture")
+    assert _workspace_metrics(fresh) == {}
+    # No input of summarize has changed, only its output.
+    assert _stages_run(fresh.run("dvc", "exp", "run", "--no-hydra")) <= {"summarize"}
+    assert _workspace_metrics(fresh) == before
+    assert "up to date" in fresh.run("dvc", "status")
+
+
 def test_every_other_option_at_once(fresh):
     options = ["model=msflow", "model.small.epochs=2", "color=gray1", "aspect=pad", "validation=other_defects"]
     options += ["supervision.anomalies=2", "accelerator=cpu", "preset=small", "threshold.false_positive_rate=0.2"]
-    run_tiny_experiment(fresh, *options)
+    signals = fresh.folder / ".dvc/tmp/exps/run"
+    signals.mkdir(parents=True, exist_ok=True)
+    with count_writes(signals) as count:
+        run_tiny_experiment(fresh, *options)
+        # The VS Code extension reads the curves again at each of these.
+        losses = pd.read_csv(next((fresh.folder / "plots/synthetic/training").rglob("loss.tsv")), sep="\t")
+        assert count()["DVCLIVE_STEP_COMPLETED"] >= len(losses)
+        assert list(losses["step"]) == [0, 1]
+    assert not (signals / "DVCLIVE_STEP_COMPLETED").exists()
     assert _json(fresh, "metrics/synthetic/training/texture.json")["selection"] == "validation"
     told = pd.read_csv(fresh.folder / "data/contaminated/synthetic/texture/samples.csv")
     assert (told["train_label"][told["split"] == "train"] == 1).sum() == 2
@@ -248,6 +317,7 @@ def test_predictions_made_elsewhere_are_measured_like_a_models_own(fresh, tmp_pa
     assert "Traceback" not in output
     assert "images have no score" in output
     assert "1 scores belong to no image: somebody" in output
+    assert _workspace_metrics(fresh) == {}  # not those of the run before
 
 
 TOY = '''

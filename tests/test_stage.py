@@ -81,3 +81,33 @@ def test_outside_the_repository_it_says_where_it_looked(tmp_path):
     assert done.returncode == 1
     assert str(tmp_path) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def run_stage(monkeypatch, runner, tmp_path):
+    """Run a stage that does nothing in a folder with a pipeline of two metrics files; their texts afterwards."""
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").write_text("metrics: [metrics/summary.json, metrics/other.json, metrics/absent.json]")
+    Path("metrics").mkdir()
+    monkeypatch.setattr(runner, "import_quickly", lambda _: SimpleNamespace(main=lambda *_: None))
+    monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
+
+    def run(name):
+        for file in ("summary", "other"):
+            Path(f"metrics/{file}.json").write_text('{"image_auroc": 0.9}')
+        monkeypatch.setattr(sys, "argv", ["stage.py", name])
+        assert runner.main() == 0
+        return {path.name: path.read_text() for path in Path("metrics").iterdir()}
+
+    return run
+
+
+def test_a_stage_of_an_experiment_blanks_the_metrics_of_the_run_before(run_stage, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0" * 40)
+    assert run_stage("train") == {"summary.json": "{}\n", "other.json": "{}\n"}
+
+
+def test_metrics_stay_without_an_experiment_and_for_the_stage_that_writes_them(run_stage, monkeypatch):
+    assert set(run_stage("train").values()) == {'{"image_auroc": 0.9}'}
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0" * 40)
+    assert set(run_stage("summarize").values()) == {'{"image_auroc": 0.9}'}

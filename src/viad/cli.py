@@ -39,6 +39,12 @@ def build_parser() -> ArgumentParser:
     command("results", _results, "Print the results of the run in this workspace as a Markdown table.")
     compose = command("compose", _compose, "Compose conf/ into params.yaml, as `dvc exp run` does.")
     compose.add_argument("overrides", nargs="*", help="KEY=VALUE, such as model=msflow image_size=512")
+    compose.add_argument(
+        "--from-workspace",
+        action="store_true",
+        help="the reverse: edit conf/config.yaml so that the next run composes the present params.yaml, such as that "
+        "of an applied experiment",
+    )
     command("rename", _rename, "Replace random names of experiments by names that list their conditions.")
     audit = command("audit", _audit, "Check a dataset in data/raw/ for duplicates, leaks, wrong labels and masks.")
     audit.add_argument("dataset", help="name of a dataset in conf/dataset/")
@@ -73,9 +79,30 @@ def _results(_: Namespace) -> int:
 
 
 def _compose(arguments: Namespace) -> int:
+    """Compose conf/ into params.yaml, or make params.yaml the defaults in conf/ and print what that changed."""
+    if arguments.from_workspace:
+        return _adopt_workspace(arguments.overrides)
     from viad.config.composition import compose_params
 
     compose_params(arguments.overrides)
+    return 0
+
+
+def _adopt_workspace(overrides: list[str]) -> int:
+    from viad.experiments.overrides import CONF_GROUPS
+    from viad.experiments.workspace_defaults import adopt_workspace_params
+
+    if overrides:
+        raise ConfigError("--from-workspace takes all values from params.yaml. Leave out " + ", ".join(overrides) + ".")
+    changes = adopt_workspace_params()
+    if not changes:
+        print("conf/ already composes to params.yaml; conf/config.yaml is unchanged.")
+        return 0
+    print(f"conf/config.yaml: {', '.join(changes)}")
+    print("The next `dvc exp run` composes the present params.yaml; names and tables take it as the baseline.")
+    if any(change.partition("=")[0].partition(".")[0] in CONF_GROUPS and "." in change for change in changes):
+        print("Values within a group's file, such as model.small.epochs, now hold for each of its files.")
+    print("`git checkout conf/config.yaml` restores the committed defaults.")
     return 0
 
 

@@ -15,13 +15,13 @@ from viad.config.conf_files import FACTS
 from viad.config.params import PARAMS_FILE
 
 
-def compose_params(overrides: Sequence[str], out: Path = PARAMS_FILE) -> None:
-    """Compose conf/ with the overrides, by DVC's own composition, and write the result.
+def compose_params(overrides: Sequence[str], out: Path = PARAMS_FILE, conf: Path = Path("conf")) -> None:
+    """Compose `conf` with the overrides, by DVC's own composition, and write the result.
 
     Raises:
         ConfigError: Hydra does not know the group, option or key of an override; the message lists the known ones.
     """
-    conf = Path("conf").resolve()
+    conf = conf.resolve()
     # Hydra looks for plugins once in a process; this process may compose another checkout's conf/ next.
     runpy.run_path(str(conf / "hydra_plugins/resolvers.py"))
     compose_config(conf, overrides, out)

@@ -1,9 +1,12 @@
 """Callbacks of a training: seeding epochs, announcing images, validation, logging."""
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from dvclive.lightning import DVCLiveLogger
+from dvclive.vscode import mark_dvclive_step_completed
 from lightning import seed_everything
 from lightning.pytorch import Callback, Trainer
 
@@ -18,6 +21,22 @@ class CurvesLogger(DVCLiveLogger):
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Log nothing."""
+
+    def log_metrics(
+        self,
+        metrics: Mapping[str, int | float | str],
+        step: int | None = None,
+        sync: bool | None = False,  # noqa: FBT001, FBT002 - Lightning's signature
+    ) -> None:
+        """Log metrics and, in an experiment, mark the step as completed.
+
+        While a stage runs, the VS Code extension reads the curves again only when this mark changes.
+        """
+        if step == 0:
+            self.experiment.step = -1  # dvclive takes step 0 for no step, and adds 1 to the last one
+        super().log_metrics(metrics, step, sync)
+        if "DVC_EXP_BASELINE_REV" in os.environ:
+            mark_dvclive_step_completed(self.experiment.step)
 
 
 class SeedEpochs(Callback):
