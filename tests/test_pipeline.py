@@ -132,7 +132,7 @@ def test_another_model_leaves_data_and_shift_alone(fresh, model):
     assert stages == {"train", "predict", "evaluate", "summarize"}
     if model == "msflow":
         plots = json.loads(fresh.stdout("dvc", "plots", "show", "--json"))["data"]
-        assert plots["plots/synthetic/training/texture/plots/metrics/train/loss.tsv"][0]["type"] == "vega"
+        assert plots["plots/synthetic/training/texture/loss.tsv"][0]["type"] == "vega"
 
 
 def test_another_seed_leaves_the_test_set_alone_and_the_same_seed_gives_the_same_bytes(fresh):

@@ -3,7 +3,9 @@
 from typing import Any
 
 import torch
+from dvclive import Live
 from dvclive.lightning import DVCLiveLogger
+from dvclive.plots import Metric
 from lightning import seed_everything
 from lightning.pytorch import Callback, Trainer
 
@@ -18,6 +20,27 @@ class CurvesLogger(DVCLiveLogger):
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Log nothing."""
+
+
+class CurveFile(Metric):
+    """A curve as one table in the folder itself, a row per epoch."""
+
+    subfolder = ""
+
+
+class Curves(Live):
+    """The curves of a training as `<folder>/loss.tsv`, `val_loss.tsv` and so on.
+
+    The VS Code extension keeps only the last 20 to 30 characters of a path that titles a curve.
+    """
+
+    def log_metric(self, name: str, val: float | str, *options: Any, **named_options: Any) -> None:
+        """Add a value to its curve, unless it is the number of the epoch, which is a straight line."""
+        if name == "epoch":
+            return
+        curve = name.removeprefix("train/").replace("/", "_")
+        self._metrics.setdefault(curve, CurveFile(curve, self.dir))
+        super().log_metric(curve, val, *options, **named_options)
 
 
 class SeedEpochs(Callback):
