@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: run install lock test test-all lint bench compose
+.PHONY: run install lock test test-all lint bench compose plot-pictures
 .DEFAULT_GOAL := run
 
 run: install  ## run the default pipeline on real images and print its results
@@ -47,3 +47,6 @@ bench: install  ## time PatchCore against anomalib's, feature caching, resizing 
 
 compose: install  ## compose conf/ into params.yaml
 	viad compose
+
+plot-pictures: install  ## draw the pictures of docs/vscode.md anew, after a change of a template in .dvc/plots
+	$(BIN)/python tests/plot_pictures.py docs/vscode

@@ -13,6 +13,7 @@ import warnings
 from viad.errors import ViadError
 from viad.processes.parent import end_with
 from viad.processes.startup import import_quickly, keep_freed_memory
+from viad.training.curve_folders import create_curve_folders
 
 
 def main() -> int:
@@ -26,8 +27,10 @@ def main() -> int:
     # Deprecations inside these packages: the user cannot correct them, and they hide other warnings.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|anomalib)\.")
     keep_freed_memory()
-    stage = import_quickly(f"viad.stages.{arguments.name}")
     try:
+        if "DVC_STAGE" in os.environ:  # before the seconds that imports take
+            create_curve_folders()
+        stage = import_quickly(f"viad.stages.{arguments.name}")
         stage.main(*([arguments.category] if arguments.category else []))
     except ViadError as error:
         print(f"error: {arguments.name} {arguments.category or ''}: {error}", file=sys.stderr)

@@ -191,7 +191,7 @@ def test_early_stopping_uses_validation_and_says_so(samples, tmp_path, validatio
     assert outcome.selection == "validation"
     # No curve of the epochs' numbers, and short paths: they are the titles of the plots in VS Code.
     curves = {path.relative_to(tmp_path / "log").as_posix(): path.read_text() for path in (tmp_path / "log").rglob("*")}
-    assert curves.keys() == {"loss.tsv", "val_loss.tsv", "val_image_auroc.tsv"}
+    assert curves.keys() == {"loss.tsv", "val_loss.tsv", "val_auroc.tsv"}
     for name, text in curves.items():
         header, *rows = text.splitlines()
         assert header == f"step\t{name.removesuffix('.tsv')}"

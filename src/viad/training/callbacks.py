@@ -29,7 +29,7 @@ class CurveFile(Metric):
 
 
 class Curves(Live):
-    """The curves of a training as `<folder>/loss.tsv`, `val_loss.tsv` and so on.
+    """The curves of a training as `<folder>/loss.tsv`, `val_loss.tsv`, `val_auroc.tsv` and so on.
 
     The VS Code extension keeps only the last 20 to 30 characters of a path that titles a curve.
     """
@@ -38,7 +38,7 @@ class Curves(Live):
         """Add a value to its curve, unless it is the number of the epoch, which is a straight line."""
         if name == "epoch":
             return
-        curve = name.removeprefix("train/").replace("/", "_")
+        curve = name.removeprefix("train/").replace("/image_", "_").replace("/", "_")
         self._metrics.setdefault(curve, CurveFile(curve, self.dir))
         super().log_metric(curve, val, *options, **named_options)
 
