@@ -25,7 +25,13 @@ from vscode_extension import VEGA_CONFIG, fill_template
 
 ROOT = Path(__file__).parents[1]
 VEGA_LITE = "5.14"  # the extension's
-EXPERIMENTS = {"patchcore-elpv-256-s3341": 2.4, "msflow-elpv-256-s3341": 1.6, "padim-elpv-256-s3341": 1.0}
+DATASET = "mvtec_ad"
+# By name, the distance of anomalous scores from normal ones in standard deviations.
+EXPERIMENTS = {
+    f"msflow-{DATASET}-256-s3341": 2.4,
+    f"simplenet-{DATASET}-256-s3341": 1.6,
+    f"stfpm-{DATASET}-256-s3341": 1,
+}
 CATEGORIES = (
     "bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw", "tile",
     "toothbrush", "transistor", "wood", "zipper",
@@ -38,11 +44,11 @@ DIGEST_KEY = "spec"
 
 
 def read_definitions():
-    """The plots of dvc.yaml by name; the folders by the name that the default dataset gives them."""
+    """The plots of dvc.yaml by name; folders by the name that the dataset gives them."""
     definitions = {}
     for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]:
         name, properties = next(iter(entry.items())) if isinstance(entry, dict) else (entry, {})
-        definitions[name.replace("${dataset.name}", "elpv")] = properties
+        definitions[name.replace("${dataset.name}", DATASET)] = properties
     return definitions
 
 
@@ -50,9 +56,9 @@ def read_definitions():
 def make_plots(count):
     """`dvc plots diff --json --split` of three experiments on `count` categories, made by DVC's own functions."""
     definitions, revisions = read_definitions(), {}
-    training = definitions.pop("plots/elpv/training")
+    training = definitions.pop(f"plots/{DATASET}/training")
     for category in CATEGORIES[:count]:
-        definitions[f"plots/elpv/training/{category}/loss.tsv"] = training
+        definitions[f"plots/{DATASET}/training/{category}/loss.tsv"] = training
     for experiment in EXPERIMENTS:
         files = _make_curves(experiment, count) | _make_losses(experiment, count)
         revisions[experiment] = {
@@ -83,7 +89,7 @@ def _make_losses(experiment, count):
         rng = np.random.default_rng([number, *experiment.encode()])
         losses = np.exp(-np.arange(EPOCHS) / rng.uniform(3, 9)) * rng.uniform(0.6, 1) + rng.uniform(0, 0.05, EPOCHS)
         rows = [{"step": str(step), "loss": f"{loss:.4f}"} for step, loss in enumerate(losses)]
-        files[f"plots/elpv/training/{category}/loss.tsv"] = rows
+        files[f"plots/{DATASET}/training/{category}/loss.tsv"] = rows
     return files
 
 

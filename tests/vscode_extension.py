@@ -12,7 +12,7 @@ FIRST_COLUMNS = ["id", "branch", "commit"]
 CREATED = "Created"
 # extension/src/experiments/columns/util.ts
 SUMMARY_LENGTH = 3
-# extension/package.json, dvc.experimentsTableHeadMaxHeight
+# extension/package.json: dvc.experimentsTableHeadMaxHeight
 HEAD_HEIGHT = 5
 # extension/src/cli/dvc/constants.ts
 MULTI_IMAGE_PATH = re.compile(r"[^/]+[/\\]\d+\.[a-z]+$", re.IGNORECASE)
@@ -45,7 +45,7 @@ def list_rows(shown):
     """
     rows = []
     for state in shown:
-        if "error" not in state:
+        if not state.get("error"):
             rows.append(state.get("data"))
         rows += [experiment["revs"][0].get("data") for experiment in state.get("experiments") or []]
     return [row for row in rows if row]
@@ -114,12 +114,13 @@ def describe_experiment(row, order):
     metrics = [column for column in order if column.startswith("metrics")][:SUMMARY_LENGTH]
     texts = []
     for column in params + metrics:
-        kind, file, keys = column.split(":", 2)
-        value = row[kind].get(file, {}).get("data", {})
-        for key in keys.split("."):
-            value = value.get(key, "-") if isinstance(value, dict) else "-"
-        label = keys.split(".")[-1].replace("%2E", ".")
-        texts.append(f"{'...' + label[-15:] if len(label) > 15 else label}:{value}")
+        kind, file, path = column.split(":", 2)
+        value, keys = (row.get(kind) or {}).get(file, {}).get("data"), path.replace("%2E", "\0").split(".")
+        keys = [key.replace("\0", ".") for key in keys]
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        label, text = keys[-1], "-" if value is None else value
+        texts.append(f"{'...' + label[-15:] if len(label) > 15 else label}:{text}")
     return ", ".join(texts)
 
 
@@ -140,9 +141,9 @@ def list_images(plots):
     return {row: len(paths) for (_, row), paths in rows.items()}
 
 
-def list_errors(plots):
-    """What is shown in red, by the path of the plot: extension/src/plots/errors/collect.ts, collectErrors."""
-    return {error.get("name"): error.get("msg") or error["type"] for error in plots.get("errors", [])}
+def list_errors(plots, revision):
+    """What is shown in red for a selected revision: extension/src/plots/errors/collect.ts, collectErrorPaths."""
+    return {error.get("name", ""): error["type"] for error in plots.get("errors", []) if error["rev"] == revision}
 
 
 def collect_templates(plots):
