@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: run install lock test test-all lint bench compose table plots-page
+.PHONY: run install lock test test-all lint bench compose table plots-page plot-pictures
 .DEFAULT_GOAL := run
 
 run: install  ## run the default pipeline on real images and print its results
@@ -58,3 +58,6 @@ compose: install  ## compose conf/ into params.yaml
 
 plots-page: install  ## write the page of `dvc plots show` again, with the Vega of the environment inside
 	$(BIN)/python .dvc/plots/write_page.py
+
+plot-pictures: install  ## draw the pictures of docs/vscode.md anew, after a change of a template in .dvc/plots
+	$(BIN)/python tests/plot_pictures.py docs/vscode

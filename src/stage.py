@@ -16,6 +16,7 @@ import yaml
 from viad.errors import ViadError
 from viad.processes.parent import end_with
 from viad.processes.startup import import_quickly, keep_freed_memory
+from viad.training.curve_folders import create_curve_folders
 
 
 def main() -> int:
@@ -31,8 +32,10 @@ def main() -> int:
     if "DVC_EXP_BASELINE_REV" in os.environ and arguments.name != "summarize":
         blank_metrics()
     keep_freed_memory()
-    stage = import_quickly(f"viad.stages.{arguments.name}")
     try:
+        if "DVC_STAGE" in os.environ:  # before the seconds that imports take
+            create_curve_folders()
+        stage = import_quickly(f"viad.stages.{arguments.name}")
         stage.main(*([arguments.category] if arguments.category else []))
     except ViadError as error:
         print(f"error: {arguments.name} {arguments.category or ''}: {error}", file=sys.stderr)

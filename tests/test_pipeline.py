@@ -149,7 +149,7 @@ def test_another_model_leaves_data_and_shift_alone(fresh, model):
         _check_that_an_applied_experiment_becomes_the_default(fresh)
     else:
         plots = json.loads(fresh.stdout("dvc", "plots", "show", "--json"))["data"]
-        assert plots["plots/synthetic/training/texture/plots/metrics/train/loss.tsv"][0]["type"] == "vega"
+        assert plots["plots/synthetic/training/texture/loss.tsv"][0]["type"] == "vega"
 
 
 def _check_table(project):
@@ -231,6 +231,7 @@ def test_poisoned_test_rows_change_neither_the_model_nor_the_threshold(fresh, tm
     assert poisoned["image_auroc"] != _json(fresh, metrics)["image_auroc"]
 
 
+<<<<<<< HEAD
 @pytest.mark.vscode
 def test_what_the_vscode_extension_reads(fresh):
     shown = json.loads(fresh.stdout("dvc", "exp", "show", "--json"))
@@ -265,6 +266,8 @@ def test_a_row_shows_no_metrics_of_the_run_before_and_dvc_restores_its_own(fresh
     assert "up to date" in fresh.run("dvc", "status")
 
 
+=======
+>>>>>>> vs-plots
 def test_every_other_option_at_once(fresh):
     options = ["model=msflow", "model.small.epochs=2", "color=gray1", "aspect=pad", "validation=other_defects"]
     options += ["supervision.anomalies=2", "accelerator=cpu", "preset=small", "threshold.false_positive_rate=0.2"]

@@ -79,8 +79,7 @@ def _average(tables: list[dict[str, Any]], metrics: list[Metric]) -> dict[str, A
 
 
 def _concatenate(files: list[Path], out: Path) -> None:
-    tables = [pd.read_csv(file) for file in files if file.is_file()]
+    # As text: the category of a dataset may be 01.
+    tables = [pd.read_csv(file, dtype=str) for file in files if file.is_file()]
     with replacing(out) as aside:
-        (pd.concat(tables) if tables else pd.DataFrame()).to_csv(
-            aside, index=False, float_format="%.6g", lineterminator="\n"
-        )
+        (pd.concat(tables) if tables else pd.DataFrame()).to_csv(aside, index=False, lineterminator="\n")

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from dvclive import Live
 from dvclive.lightning import DVCLiveLogger
+from dvclive.plots import Metric
 from dvclive.vscode import mark_dvclive_step_completed
 from lightning import seed_everything
 from lightning.pytorch import Callback, Trainer
@@ -37,6 +39,27 @@ class CurvesLogger(DVCLiveLogger):
         super().log_metrics(metrics, step, sync)
         if "DVC_EXP_BASELINE_REV" in os.environ:
             mark_dvclive_step_completed(self.experiment.step)
+
+
+class CurveFile(Metric):
+    """A curve as one table in the folder itself, a row per epoch."""
+
+    subfolder = ""
+
+
+class Curves(Live):
+    """The curves of a training as `<folder>/loss.tsv`, `val_loss.tsv`, `val_auroc.tsv` and so on.
+
+    The VS Code extension keeps only the last 20 to 30 characters of a path that titles a curve.
+    """
+
+    def log_metric(self, name: str, val: float | str, *options: Any, **named_options: Any) -> None:
+        """Add a value to its curve, unless it is the number of the epoch, which is a straight line."""
+        if name == "epoch":
+            return
+        curve = name.removeprefix("train/").replace("/image_", "_").replace("/", "_")
+        self._metrics.setdefault(curve, CurveFile(curve, self.dir))
+        super().log_metric(curve, val, *options, **named_options)
 
 
 class SeedEpochs(Callback):

@@ -1,6 +1,7 @@
 """Training a model through anomalib's Engine, on rows that hold no test image."""
 
 import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,6 @@ import torch
 from anomalib.callbacks import ModelCheckpoint
 from anomalib.engine import Engine
 from anomalib.models import AnomalibModule
-from dvclive import Live
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping
 
@@ -23,7 +23,7 @@ from viad.backbones.feature_cache import FeatureCache
 from viad.backbones.frozen import FrozenBackbone
 from viad.errors import ConfigError, DataError
 from viad.training.build import ModelSpec
-from viad.training.callbacks import AnnounceImages, BestEpoch, CurvesLogger, SeedEpochs, ValidationAUROC
+from viad.training.callbacks import AnnounceImages, BestEpoch, Curves, CurvesLogger, SeedEpochs, ValidationAUROC
 from viad.training.checkpoints import Checkpoints
 from viad.training.loading import EpochOrder, load_batches
 
@@ -90,7 +90,7 @@ def fit_model(
     train = load_batches(rows, spec.batch_size, order=order, on_gpu=on_gpu)
     val = load_batches(samples[samples["split"] == "val"], spec.batch_size, on_gpu=on_gpu) if stops_early else None
     best = BestEpoch(*EARLY_STOPPING[validation]) if stops_early else None
-    with tempfile.TemporaryDirectory(prefix="viad-train-") as scratch, _open_live(log_folder, epoch > 0) as live:
+    with tempfile.TemporaryDirectory(prefix="viad-train-") as scratch, _open_curves(log_folder, epoch) as curves:
         # anomalib's Engine saves its own checkpoints unless it gets a callback that saves none.
         callbacks: list[Callback] = [SeedEpochs(seed), ModelCheckpoint(dirpath=scratch, save_top_k=0), saved]
         if best:
@@ -99,7 +99,7 @@ def fit_model(
             callbacks += _attach_cache(model, Path(scratch), samples["image"].tolist())
         engine = Engine(
             callbacks=callbacks,
-            logger=CurvesLogger(experiment=live),
+            logger=CurvesLogger(experiment=curves),
             default_root_dir=scratch,
             max_epochs=spec.epochs,
             max_steps=-1 if spec.steps is None else spec.steps,
@@ -149,8 +149,11 @@ def _attach_cache(model: AnomalibModule, folder: Path, images: list[str]) -> lis
     return [AnnounceImages(backbone.cache)]
 
 
-def _open_live(folder: Path, resume: bool) -> Live:  # noqa: FBT001
-    return Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False, resume=resume)
+def _open_curves(folder: Path, epoch: int) -> Curves:
+    """Open the curves for the epochs from `epoch` on; the folder holds the rows of those before."""
+    if epoch == 0:  # a stage that is run by hand finds the curves of the run before, and would append to them
+        shutil.rmtree(folder, ignore_errors=True)
+    return Curves(dir=str(folder), dvcyaml=None, save_dvc_exp=False, resume=epoch > 0)
 
 
 def _silence_lightning() -> None:
