@@ -231,22 +231,6 @@ def test_poisoned_test_rows_change_neither_the_model_nor_the_threshold(fresh, tm
     assert poisoned["image_auroc"] != _json(fresh, metrics)["image_auroc"]
 
 
-<<<<<<< HEAD
-@pytest.mark.vscode
-def test_what_the_vscode_extension_reads(fresh):
-    shown = json.loads(fresh.stdout("dvc", "exp", "show", "--json"))
-    workspace = shown[0]["data"]
-    assert workspace["metrics"]["metrics/summary.json"]["data"]["image_auroc"] > 0
-    assert workspace["params"]["params.yaml"]["data"]["model"]["name"] == "patchcore"
-    plots = json.loads(fresh.stdout("dvc", "plots", "show", "--json"))
-    assert not plots.get("errors"), plots["errors"]
-    kinds = {name: plot[0]["type"] for name, plot in plots["data"].items()}
-    assert {kinds[name] for name in ("ROC", "Precision-recall", "Scores")} == {"vega"}
-    images = [name for name, kind in kinds.items() if kind == "image"]
-    assert any(name.endswith("texture.jpg") for name in images)
-    json.loads(fresh.stdout("dvc", "data", "status", "--json"))
-
-
 def _workspace_metrics(project):
     """What `dvc exp show` and the extension have in the row of the workspace."""
     return json.loads(project.stdout("dvc", "exp", "show", "--json"))[0]["data"]["metrics"]["metrics/summary.json"][
@@ -266,8 +250,6 @@ def test_a_row_shows_no_metrics_of_the_run_before_and_dvc_restores_its_own(fresh
     assert "up to date" in fresh.run("dvc", "status")
 
 
-=======
->>>>>>> vs-plots
 def test_every_other_option_at_once(fresh):
     options = ["model=msflow", "model.small.epochs=2", "color=gray1", "aspect=pad", "validation=other_defects"]
     options += ["supervision.anomalies=2", "accelerator=cpu", "preset=small", "threshold.false_positive_rate=0.2"]

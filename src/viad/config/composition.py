@@ -72,7 +72,7 @@ class _NeedsHydraError(Exception):
 
 @cache  # conf/ does not change while a study is planned
 def _read_option_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Read a file of conf/ as Hydra does, without its facts and its defaults list, and the option of each group in that list.
+    """Read a file of conf/ as Hydra does, without facts and defaults list, and the option of each group in that list.
 
     Raises:
         _NeedsHydraError: the file is missing, or has more than options before `_self_` in its list, or another package
