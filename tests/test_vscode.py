@@ -20,8 +20,8 @@ from tiny_runs import run_tiny_experiment
 from viad.training.curve_folders import create_curve_folders
 
 ROOT = Path(__file__).parents[1]
-# On a fresh clone: 18 metrics, 60 parameters, 31 hashes (18 of them data, which each category has for itself), and four of
-# the extension's own.
+# On a fresh clone: 18 metrics, 60 parameters, 31 hashes (18 of them data, which each category has for itself), and four
+# of the extension's own.
 MOST_COLUMNS = 113
 TILE_WIDTH = 240  # pixels of a plot in a window that is shared with the editor
 SCREEN = (1400, 800)  # pixels that an enlarged plot may use

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from viad.config.names import check_image_id, check_name
 from viad.errors import ConfigError, DataError
 
 
@@ -62,7 +63,7 @@ def read_rows(code: str, raw: Path, category: str, options: Mapping[str, Any]) -
     """Read the rows of a category.
 
     Raises:
-        ConfigError: the dataset has no such option.
+        ConfigError: the dataset has no such option, or a defect type's name breaks the rule for names.
         DataError: the category has no images, or its files are not as published.
     """
     try:
@@ -73,6 +74,10 @@ def read_rows(code: str, raw: Path, category: str, options: Mapping[str, Any]) -
         raise ConfigError(f"dataset.options: {error}. Correct the dataset's yaml.") from error
     if not rows:
         raise DataError(f"category '{category}' has no images in {raw}. Correct its name.")
+    for row in rows:
+        check_image_id(row.sample)
+    for defect in {row.defect for row in rows} - {""}:
+        check_name(f"{category}, defect type", defect)
     return rows
 
 

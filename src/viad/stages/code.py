@@ -1,10 +1,14 @@
-"""Stage code: the modules that each stage imports, with their digests, on which the stages depend."""
+"""Stage code: the modules that each stage imports, with their digests, on which the stages depend.
+
+It is the first stage, so it also refuses names that would be unsafe in the paths and commands of the others.
+"""
 
 from pathlib import Path
 from typing import Any
 
 from viad.artifacts.atomic import replacing
 from viad.artifacts.code_digests import find_imported_files, write_digests
+from viad.config.names import check_name, check_names
 from viad.config.params import read_params
 from viad.errors import ConfigError
 
@@ -16,7 +20,9 @@ LOADED_CODE = {"raw": "dataset.code", "resize": "dataset.code", "train": "model.
 
 def main() -> None:
     """List the code of each other stage in data/code/<stage>.txt."""
-    params = read_params("dataset.code", "model.code")
+    params = read_params("dataset.name", "dataset.categories", "dataset.code", "model.code")
+    check_name("dataset.name", params["dataset.name"])
+    check_names("dataset.categories", params["dataset.categories"])
     with replacing(Path("data/code")) as out:
         out.mkdir()
         for module in sorted(STAGE_FOLDER.glob("[a-z]*.py")):
