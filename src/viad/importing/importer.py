@@ -18,6 +18,7 @@ from viad.datasets.imported import TABLE_CSV
 from viad.errors import ConfigError, DataError
 from viad.importing.contact_sheet import draw_contact_sheet
 from viad.importing.layouts import Picture, read_folder, read_table
+from viad.importing.safe_names import DisplayNames, describe_names, use_safe_names
 
 IMPORT_FOLDER, DATASET_CONF, DATASET_MODULE = (
     Path("data/imported"),
@@ -55,16 +56,17 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
     folder = path if path.is_dir() else path.parent
     pictures, left_out = read_folder(path, normal) if path.is_dir() else (read_table(path), [])
     sizes = _check_files(folder, pictures)
+    pictures, display_names = use_safe_names(pictures)
     out = IMPORT_FOLDER / name
     sheet = out.with_name(f"{name}.jpg")
     draw_contact_sheet(folder, pictures, sheet)
     text = _summarize(pictures, sizes) + (f"\nIgnored: {', '.join(left_out)}" if left_out else "")
-    text += f"\nContact sheet: {sheet}\n"
+    text += f"\n{describe_names(display_names)}Contact sheet: {sheet}\n"
     if dry_run:
         return text + "Nothing was imported (--dry-run).\n"
     with replacing(out) as aside:
         _copy_files(folder, pictures, aside)
-    _version_dataset(out, name, pictures)
+    _version_dataset(out, name, pictures, display_names)
     return text + (
         f"Dataset {name}: conf/dataset/{name}.yaml and {out}.dvc, staged for the next commit. Try it:\n"
         f"  dvc exp run -S dataset={name}\n"
@@ -134,17 +136,17 @@ def _make_ids(pictures: Sequence[Picture]) -> list[str]:
     ]
 
 
-def _version_dataset(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
+def _version_dataset(folder: Path, name: str, pictures: Sequence[Picture], display_names: DisplayNames) -> None:
     """Let DVC version the folder, write the yaml, and stage both, since `dvc exp run` ignores files unknown to Git."""
     try:
         with Repository() as repo:
-            conf = _write_yaml(name, pictures, repo.add_folder(folder))
+            conf = _write_yaml(name, pictures, display_names, repo.add_folder(folder))
             repo.stage_files([folder.with_name(f"{name}.dvc"), conf])
     except DvcError as error:
         raise DataError(f"{folder}: DVC cannot add it ({error}). Correct the cause and import it again.") from error
 
 
-def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
+def _write_yaml(name: str, pictures: Sequence[Picture], display_names: DisplayNames, md5: str) -> Path:
     folder = IMPORT_FOLDER / name
     dataset: dict[str, Any] = {
         "defaults": [{"split": DEFAULT_SPLIT}, "_self_"],
@@ -162,6 +164,8 @@ def _write_yaml(name: str, pictures: Sequence[Picture], md5: str) -> Path:
         "masks": "yes" if any(picture.mask for picture in pictures) else "no", "serves": "your own parts",
         "attribution": "", "archive": None, "counts": None,
     }  # fmt: skip
+    if display_names:
+        dataset["facts"]["display_names"] = display_names
     with replacing(DATASET_CONF / f"{name}.yaml") as aside:
         text = yaml.safe_dump(dataset, sort_keys=False, allow_unicode=True)
         aside.write_text(YAML_COMMENT.format(folder=folder) + text, encoding="utf-8")

@@ -32,8 +32,9 @@ def main(category: str) -> None:
     with replacing(Path("metrics") / dataset / "scores" / f"{category}.csv") as out:
         test[SCORE_COLUMNS].to_csv(out, index=False, float_format="%.9g", lineterminator="\n")
     write_json(metrics, Path("metrics") / dataset / f"{category}.json")
-    limit, attribution = metrics.get("threshold"), read_facts("dataset", dataset).get("attribution", "")
+    limit, facts = metrics.get("threshold"), read_facts("dataset", dataset)
+    title = facts.get("display_names", {}).get("categories", {}).get(category, category)
     with replacing(Path("plots") / dataset / category) as out:
         out.mkdir()
         write_curves(test, category, out)
-        draw_gallery(test, predictions.maps, limit, attribution, category, out / "heatmaps.jpg")
+        draw_gallery(test, predictions.maps, limit, facts.get("attribution", ""), title, out / "heatmaps.jpg")
