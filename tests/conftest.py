@@ -65,8 +65,8 @@ class Project:
     """A folder with the working tree's files and a git and DVC state of its own."""
 
     def __init__(self, folder, commands):
-        self.folder, self.commands = folder, commands
-        path = os.pathsep.join([str(commands.with_name("bin")), str(BIN), os.environ["PATH"]])
+        self.folder, self.commands, self.stages = folder, commands, str(commands.with_name("bin"))
+        path = os.pathsep.join([self.stages, str(BIN), os.environ["PATH"]])
         self.env = os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"}
         self.env["VIAD_CHECKPOINTS"] = str(folder.with_name(f"{folder.name}-checkpoints"))
         self.env["DVC_SITE_CACHE_DIR"] = str(folder.with_name(f"{folder.name}-dvc"))
@@ -107,7 +107,8 @@ class Project:
 def new_project(tmp_path_factory):
     """Make a project, each call another one: a clone of the working tree, or a copy of it after `prepare(clone)`.
 
-    Each preparation runs once in a test run, whatever the number of its workers.
+    Each preparation runs once in a test run, whatever the number of its workers, and in a copy of what another left if
+    it says so: `prepare.after = other`.
     """
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -122,9 +123,9 @@ def new_project(tmp_path_factory):
         prepared = shared / f"prepared-{prepare.__name__}"
         with _locked(prepared.with_suffix(".lock")):
             if not prepared.exists():
-                clone = make()
+                clone = make(getattr(prepare, "after", None))
                 prepare(clone)
-                shutil.rmtree(clone.folder / ".dvc/tmp")  # DVC's notes on files by their inodes
+                shutil.rmtree(clone.folder / ".dvc/tmp", ignore_errors=True)  # DVC's notes on files by their inodes
                 clone.folder.rename(prepared)
         shutil.copytree(prepared, project.folder, copy_function=_copy, symlinks=True, dirs_exist_ok=True)
         return project

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from conf_files import read_conf
-from viad.datasets import elpv
+from viad.datasets import check_counts, elpv, read_rows
 from viad.errors import DataError
 from viad.protocol.anomaly_reserve import AnomalyReserve
 from viad.protocol.splits import assign_splits
@@ -62,6 +62,15 @@ def test_pooled_has_the_split_of_the_open_set_literature(raw):
         val_share=block["val_anomalies"], rng=np.random.default_rng(0),
     )  # fmt: skip
     assert len(reserve.choose_labelled(10)) == len(reserve.choose_labelled("all")) == 10
+
+
+def test_the_package_is_published_with_the_counts_that_its_yaml_has(tmp_path):
+    elpv.publish(tmp_path / "raw", {"package": "elpv-dataset"})
+    conf = read_conf("dataset/elpv")
+    for category in conf["categories"]:
+        rows = read_rows(conf["code"], tmp_path / "raw", category, conf["options"])
+        check_counts(rows, category, conf["counts"])
+        assert all(row.image.is_file() for row in rows)
 
 
 def test_an_incomplete_package_is_an_error(monkeypatch, tmp_path):

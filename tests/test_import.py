@@ -1,5 +1,7 @@
 """viad import: folders as people lay them out, and tables; what is understood, copied, versioned and trained on."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import tifffile
 import torch
 import yaml
+from dvc.repo import Repo
 from PIL import Image
 
 from conf_files import read_conf
@@ -129,18 +132,23 @@ def table(root):
 LAYOUTS = [mvtec, by_kind, beside, several_products, sixteen_bits, by_mask, table]
 
 
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    """A repository with git and DVC, and a folder of images outside of it."""
-    import subprocess
-    import sys
-
-    folder = tmp_path / "repository"
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A repository with git and DVC."""
+    folder = tmp_path_factory.mktemp("repository")
     (folder / "conf/dataset").mkdir(parents=True)
-    monkeypatch.chdir(folder)
-    subprocess.run(["git", "init", "-q"], check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t", "commit", "-qm", "start"], check=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    Repo.init(str(folder)).close()
+    who = ["-c", "user.name=t", "-c", "user.email=t"]
+    subprocess.run(["git", *who, "commit", "-qm", "start"], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def workspace(repository, tmp_path, monkeypatch):
+    """A repository, and a folder of images outside of it."""
+    shutil.copytree(repository, tmp_path / "repository")
+    monkeypatch.chdir(tmp_path / "repository")
     return tmp_path
 
 
@@ -232,8 +240,6 @@ def test_a_dry_run_shows_and_writes_nothing_else(workspace):
 
 
 def test_a_folder_that_is_not_checked_out_comes_from_the_cache_or_is_asked_for(workspace):
-    import shutil
-
     bring(workspace, by_kind)
     source = yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text())["source"]
     shutil.rmtree("data/imported/mypart")

@@ -15,7 +15,7 @@ import yaml
 
 from conf_files import read_conf, read_facts
 from served_commands import CODE
-from tiny_runs import TINY, run_tiny_stages, tiny_settings_in_name
+from tiny_runs import TINY, keep_tiny_stages, tiny_settings_in_name
 from viad import cli
 from viad.errors import ConfigError
 from viad.protocol.anomaly_reserve import AnomalyReserve
@@ -181,7 +181,7 @@ def _status(project):
 def killed_study(new_project):
     """A project in which a study was ended while its first stage ran; clones have what a killed DVC leaves."""
     grids = [TINY | {"model": ["padim", "patchcore"]}, TINY | {"model": "padim", "image_size": 7}]
-    project = _with_study(new_project(run_tiny_stages), grids)
+    project = _with_study(new_project(keep_tiny_stages), grids)
     assert "3 experiments, 3 to run" in project.run("viad", "study", "tiny", "--dry-run")
     command = ["viad", "study", "tiny", "--jobs", "2"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -203,10 +203,21 @@ def killed_study(new_project):
     return project
 
 
+# `viad study tiny --jobs 2`, but the stages come from the server that tests have, not from one that first imports.
+STUDY_WITH_OUR_SERVER = """
+import contextlib, pathlib, sys
+from viad import cli
+from viad.studies import runner
+runner.start_stage_server = lambda _: contextlib.nullcontext(pathlib.Path({stages!r}))
+sys.argv = ["viad", "study", "tiny", "--jobs", "2"]
+sys.exit(cli.main())
+"""
+
+
 @pytest.mark.pipeline
 def test_a_killed_study_goes_on_says_what_failed_and_runs_nothing_twice(killed_study, monkeypatch, capsys):
     project = killed_study
-    project.run("viad", "study", "tiny", "--jobs", "2", check=False)
+    project.run(CODE, STUDY_WITH_OUR_SERVER.format(stages=project.stages), check=False)
     rows = {row["experiment"]: row for row in _status(project)}
     done, failed = (f"padim-synthetic-{size}-random-{IN_NAME}-s3341" for size in (64, 7))
     assert {name for name, row in rows.items() if row["result"] == "done"} == {done, done.replace("padim", "patchcore")}
