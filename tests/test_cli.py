@@ -24,8 +24,9 @@ def clone(tmp_path, monkeypatch):
     """What `viad docs` reads and writes, committed; without experiments in DVC, as in a fresh clone."""
     for name in ("conf", "docs", "metrics"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("README.md", "params.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    for name in ("README.md", "params.yaml", "dvc.lock", "dvc.yaml", ".dvc/config", ".dvc/.gitignore"):
+        shutil.copy(ROOT / name, tmp_path / name)
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "all"]):
         identity = ["-c", "user.name=t", "-c", "user.email=t"]
         subprocess.run(["git", *identity, *command], cwd=tmp_path, check=True)
@@ -42,6 +43,7 @@ def test_docs_writes_all_generated_files_and_names_each(clone, monkeypatch, caps
     assert first.startswith("docs/experiments.csv, docs/scores/ (0 rows")
     names = {"README.md", *(f"docs/{name}.md" for name in ("datasets", "findings", "models", "published", "shifts"))}
     assert names | {"docs/findings/shift.svg"} <= set(written)
+    assert written[-1].startswith("docs/heatmaps.jpg is unchanged: DVC's cache has no gallery of the default run")
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True)
     assert changed.stdout == "", "run `viad docs`"
 
