@@ -203,12 +203,19 @@ def sensum(tree):
     return {"train": [6, 0], "test": [150, 3]}
 
 
-def sensum_folds(tree):
-    for part, negatives, positives in (("train", range(100), range(2)), ("test", range(100, 156), range(2, 3))):
-        root = f"sensum_splits/capsule/0/{part}"
-        tree.files[f"{root}/neg.pckl"] = pickle.dumps([f"{i:03}.png" for i in negatives])
-        tree.files[f"{root}/pos.pckl"] = pickle.dumps([(f"{i:03}.png", True) for i in positives])
-    return {"train": [100, 0], "reserve": [0, 2], "test": [56, 1]}
+def sensum_folds(tree, *, train=range(100), train_positives=range(2)):
+    """Pairs of a number and whether the image is segmented; the training positives once for each share of these."""
+    everything = {"neg": range(156), "pos": range(3)}
+    parts = {"train": {"neg": train, "pos": train_positives}}
+    parts["test"] = {kind: sorted(set(everything[kind]) - set(parts["train"][kind])) for kind in everything}
+    for part, kinds in parts.items():
+        for kind, numbers in kinds.items():
+            shares = {"pos_0": 0, "pos_50": 1, "pos_100": 2} if (part, kind) == ("train", "pos") else {kind: 2}
+            for name, segmented in shares.items():
+                pairs = [(number, i < segmented or kind == "neg") for i, number in enumerate(numbers)]
+                tree.files[f"sensum_splits/capsule/0/{part}/{name}.pckl"] = pickle.dumps(pairs)
+    sizes = {part: [len(kinds["neg"]), len(kinds["pos"])] for part, kinds in parts.items()}
+    return {"train": [sizes["train"][0], 0], "reserve": [0, sizes["train"][1]], "test": sizes["test"]}
 
 
 def aebad_s(tree):

@@ -1,6 +1,6 @@
 """Folder trees as datasets publish them, MVTec's above all: finding, listing and pairing their files."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from viad.datasets import Row
@@ -59,6 +59,25 @@ def refuse_other_folders(folder: Path, *published: str) -> None:
                 f"{sub}: the published dataset has no such folder, only {', '.join(published)}. "
                 "Remove it, or download the dataset again."
             )
+
+
+def refuse_unlisted(images: Iterable[Path], listed: Collection[Path], table: str) -> None:
+    """Refuse images that a published list omits, since their label or their side of the split is unknown.
+
+    Args:
+        images: the images that the list must contain.
+        listed: the images that it contains.
+        table: its name, for the message.
+
+    Raises:
+        DataError: it omits an image.
+    """
+    unlisted = sorted(set(images).difference(listed))
+    if unlisted:
+        raise DataError(
+            f"{table} does not list {len(unlisted)} images, such as {unlisted[0]}. "
+            "Remove them, or download the dataset again."
+        )
 
 
 def find_mask(folder: Path, stem: str, image: Path) -> Path:
