@@ -43,6 +43,16 @@ class Tree:
     def text(self, path, content):
         self.files[path] = content.encode()
 
+    def split(self, *shared):
+        """One tree a folder at the top, and a folder in `shared`: by the path of what would be its archive."""
+        parts = {}
+        for path, content in self.files.items():
+            around = path.split("/")[0] if path.split("/")[0] in shared else ""
+            inner = path.removeprefix(f"{around}/")
+            part = parts.setdefault(f"{around}/{inner.split('/')[0]}".strip("/"), Tree())
+            part.files[inner] = content
+        return parts
+
     def pack(self, path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".zip":

@@ -14,6 +14,7 @@ import miniatures
 from conf_files import read_conf, read_facts
 from viad.artifacts.samples import read_samples
 from viad.datasets import archives
+from viad.datasets.unpacking import unpack
 from viad.errors import ConfigError, DataError
 from viad.stages import raw, resize
 
@@ -55,8 +56,18 @@ class Workspace:
         self.facts["counts"] = values.pop("counts", self.facts["counts"])
         self.dataset |= values
 
+    @property
+    def folder(self):
+        return archives.ARCHIVE_FOLDER / self.name
+
     def pack(self):
-        return self.tree.pack(archives.ARCHIVE_FOLDER / self.facts["archive"]["file"])
+        """Pack the tree as it is published: into one archive, or into one for each folder of the top."""
+        file = self.facts["archive"]["file"]
+        if not isinstance(file, list):
+            return self.tree.pack(archives.ARCHIVE_FOLDER / file)
+        for name, part in self.tree.split("realiad_1024").items():
+            part.pack(self.folder / f"{name}{Path(file[0]).suffix}")
+        return self.folder
 
     def run(self, protocol="official", **params):
         conf = Path(f"conf/dataset/{self.name}.yaml")
@@ -130,9 +141,7 @@ def test_the_study_cuts_validation_and_pool_out_of_it_and_never_a_group(workspac
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_an_unpacked_tree_is_taken_too(workspace, name, tmp_path):
     place = workspace(name)
-    archives.unpack(
-        place.tree.pack(tmp_path / f"elsewhere/mine{Path(place.facts['archive']['file']).suffix}"), tmp_path / "mine"
-    )
+    unpack(place.tree.pack(tmp_path / "elsewhere/mine.zip"), tmp_path / "mine")
     place.change(source=str(tmp_path / "mine"))
     assert len(place.run("study")) == sum(map(sum, place.facts["counts"][place.category].values()))
 
@@ -416,7 +425,7 @@ def test_a_truncated_image_is_named(workspace, name):
     assert not Path(f"data/resized/{name}").exists() or not list(Path(f"data/resized/{name}").glob("[!.]*"))
 
 
-@pytest.mark.parametrize("name", sorted(PUBLISHED))
+@pytest.mark.parametrize("name", sorted(set(PUBLISHED) - {"real_iad"}))
 def test_another_checksum_is_refused(workspace, name):
     place = workspace(name)
     place.pack()
@@ -479,6 +488,104 @@ def test_archives_by_category_lie_in_a_folder_of_the_dataset(workspace):
     place.change(categories=["bottle", "cable"], counts={"bottle": expected, "cable": expected})
     place.run()
     assert sorted(path.name for path in Path("data/raw/mvtec_ad").iterdir()) == ["bottle", "cable"]
+
+
+def unpacked(tree, folder):
+    for name, content in tree.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def flat(part):
+    """The part without the folder around its files."""
+    part.files = {name.split("/", 1)[1]: content for name, content in part.files.items()}
+    return part
+
+
+# What users have of Real-IAD: where each object's zip lies, what it holds, where the lists lie.
+OBTAINED = {
+    "folder_of_zips": lambda parts, out: (
+        parts["realiad_1024/audiojack"].pack(out / "audiojack.zip"),
+        parts["realiad_jsons"].pack(out / "realiad_jsons.zip"),
+    ),
+    "flat_zips": lambda parts, out: (
+        flat(parts["realiad_1024/audiojack"]).pack(out / "audiojack.zip"),
+        flat(parts["realiad_jsons"]).pack(out / "realiad_jsons.zip"),
+    ),
+    "flat_zips_in_their_folder": lambda parts, out: (
+        flat(parts["realiad_1024/audiojack"]).pack(out / "realiad_1024/audiojack.zip"),
+        parts["realiad_jsons"].pack(out / "realiad_jsons.zip"),
+    ),
+    "zip_unpacked_beside_itself": lambda parts, out: (
+        parts["realiad_1024/audiojack"].pack(out / "realiad_1024/audiojack.zip"),
+        unpacked(parts["realiad_1024/audiojack"], out / "realiad_1024"),
+        parts["realiad_jsons"].pack(out / "realiad_jsons.zip"),
+    ),
+    "zips_beside_unpacked_lists": lambda parts, out: (
+        parts["realiad_1024/audiojack"].pack(out / "realiad_1024/audiojack.zip"),
+        unpacked(parts["realiad_jsons"], out),
+    ),
+    "unpacked_beside_zipped_lists": lambda parts, out: (
+        unpacked(parts["realiad_1024/audiojack"], out),
+        parts["realiad_jsons"].pack(out / "realiad_jsons.zip"),
+    ),
+}
+
+
+@pytest.mark.parametrize("obtained", OBTAINED)
+def test_real_iad_is_read_packed_or_unpacked_or_in_part(workspace, obtained):
+    place = workspace("real_iad")
+    OBTAINED[obtained](place.tree.split("realiad_1024"), place.folder)
+    assert counted(place.run()) == place.facts["counts"]["audiojack"]
+
+
+def test_real_iad_of_several_objects_with_zips_that_hold_no_folder(workspace):
+    place = workspace("real_iad")
+    parts = place.tree.split("realiad_1024")
+    for category in ("audiojack", "zipper"):
+        part = miniatures.Tree()
+        miniatures.real_iad(part)
+        images = {name: data for name, data in part.files.items() if name.startswith("realiad_1024/")}
+        part.files = {name.removeprefix("realiad_1024/audiojack/"): data for name, data in images.items()}
+        part.pack(place.folder / f"realiad_1024/{category}.zip")
+    parts["realiad_jsons"].files |= {
+        name.replace("audiojack", "zipper"): data for name, data in parts["realiad_jsons"].files.items()
+    }
+    parts["realiad_jsons"].pack(place.folder / "realiad_jsons.zip")
+    place.change(categories=["audiojack", "zipper"], counts=None)
+    place.run()
+    found = sorted(path.name for path in Path("data/raw/real_iad/realiad_1024").iterdir())
+    assert found == ["audiojack", "zipper"]
+
+
+def test_real_iad_of_another_resolution_names_the_option(workspace):
+    place = workspace("real_iad")
+    parts = place.tree.split("realiad_1024")
+    parts["realiad_1024/audiojack"].pack(place.folder / "realiad_512/audiojack.zip")
+    parts["realiad_jsons"].pack(place.folder / "realiad_jsons.zip")
+    with pytest.raises(DataError, match=r"has realiad_512, not realiad_1024. Set dataset\.options\.resolution"):
+        place.run()
+    place.change(options={"resolution": 512})
+    assert counted(place.run()) == place.facts["counts"]["audiojack"]
+
+
+def test_an_archive_hides_nothing_beside_it(workspace):
+    """Sensum's archive, and the splits that a user unpacked beside it."""
+    place = workspace("sensum")
+    splits = miniatures.Tree()
+    expected = miniatures.sensum_folds(splits)
+    place.tree.pack(place.folder / "SensumSODF.7z")
+    unpacked(splits, place.folder)
+    place.change(options={"fold": 0}, counts={"capsule": expected})
+    assert counted(place.run()) == expected
+
+
+def test_without_archives_the_message_names_all_of_them(workspace):
+    place = workspace("real_iad")
+    with pytest.raises(DataError) as error:
+        place.run()
+    for part in ("realiad_jsons.zip and realiad_1024/<object>.zip", "data/archives/real_iad/", "dataset.source"):
+        assert part in str(error.value)
 
 
 def test_pixels_of_the_published_files_are_not_altered(workspace):

@@ -20,6 +20,18 @@ def find_root(raw: Path, child: str) -> Path:
     Raises:
         DataError: no folder contains it, or more than one does.
     """
+    found = find_optional_root(raw, child)
+    if found is None:
+        raise DataError(f"{raw}: {child} does not exist. Check that this is the dataset's complete published archive.")
+    return found
+
+
+def find_optional_root(raw: Path, child: str) -> Path | None:
+    """Find the folder as `find_root`; None if no folder contains `child`.
+
+    Raises:
+        DataError: more than one folder contains it.
+    """
     level = [raw]
     for _ in range(MOST_ENCLOSING_FOLDERS + 1):
         found = [folder for folder in level if (folder / child).exists()]
@@ -28,22 +40,23 @@ def find_root(raw: Path, child: str) -> Path:
         if found:
             raise DataError(f"{raw}: {child} exists twice, in {found[0]} and in {found[1]}. Remove one of them.")
         level = [sub for folder in level for sub in list_folders(folder)]
-    raise DataError(f"{raw}: {child} does not exist. Check that this is the dataset's complete published archive.")
+    return None
 
 
 def list_folders(folder: Path) -> list[Path]:
     """List the sub-folders in order, without hidden folders of operating systems."""
-    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not _is_junk(sub)) if folder.is_dir() else []
+    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not is_junk(sub)) if folder.is_dir() else []
 
 
 def list_images(folder: Path) -> list[Path]:
     """List the image files in order, whatever the case of their suffix, without hidden files of operating systems."""
     if not folder.is_dir():
         return []
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not _is_junk(file))
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not is_junk(file))
 
 
-def _is_junk(path: Path) -> bool:
+def is_junk(path: Path) -> bool:
+    """Whether a file or folder is hidden, or left by an operating system."""
     return path.name.startswith((".", "__MACOSX"))
 
 
@@ -134,7 +147,7 @@ def refuse_surplus(truth: Path, used: set[Path]) -> None:
     Raises:
         DataError: there is such a mask.
     """
-    surplus = sorted(file for file in truth.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not _is_junk(file))
+    surplus = sorted(file for file in truth.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not is_junk(file))
     surplus = [file for file in surplus if file not in used]
     if surplus:
         raise DataError(f"{len(surplus)} masks belong to no image, such as {surplus[0]}. Download the dataset again.")

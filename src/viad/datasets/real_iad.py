@@ -10,12 +10,13 @@ from pathlib import Path
 
 from viad.config.params import one_of
 from viad.datasets import Row
-from viad.datasets.folder_trees import find_root, refuse_other_folders, refuse_unlisted
+from viad.datasets.folder_trees import find_optional_root, find_root, refuse_other_folders, refuse_unlisted
 from viad.errors import ConfigError, DataError
 
 LIST_FOLDERS = {"single": "realiad_jsons_sv", "all": "realiad_jsons"}
 PUBLISHED_NOISE = (0.0, 0.1, 0.2, 0.4)
 NORMAL_CLASS = "OK"
+RESOLUTIONS = ("256", "512", "1024", "raw")
 IMAGE_SUFFIX = ".jpg"  # masks are png files beside the images
 
 
@@ -34,7 +35,7 @@ def rows(
         raise ConfigError(f"dataset.options.noise: {noise} was not published. Choose one of {PUBLISHED_NOISE} or null.")
     lists = LIST_FOLDERS[views] if noise is None else f"realiad_jsons_fuiad_{noise}"
     table = find_root(raw, f"{lists}/{category}.json") / f"{lists}/{category}.json"
-    root = find_root(raw, f"realiad_{resolution}/{category}") / f"realiad_{resolution}/{category}"
+    root = _find_images(raw, category, resolution)
     refuse_other_folders(root, "OK", "NG")
     published = _read_lists(table)
     if views == "all" and noise is None:  # the other lists are selections
@@ -59,6 +60,22 @@ def rows(
                 split="reserve" if anomalous and split == "train" else split,
                 group=_part(image) if views == "all" or noise is not None else "",
             )
+
+
+def _find_images(raw: Path, category: str, resolution: str | int) -> Path:
+    """Find the folder of a category: in `realiad_<resolution>/`, or in any folder if none names a resolution.
+
+    Raises:
+        DataError: it is missing, or the files have another resolution.
+    """
+    found = {one: find_optional_root(raw, f"realiad_{one}") for one in {*RESOLUTIONS, str(resolution)}}
+    parents = {one: parent / f"realiad_{one}" for one, parent in found.items() if parent is not None}
+    if parents and str(resolution) not in parents:
+        raise DataError(
+            f"{raw} has realiad_{' and realiad_'.join(sorted(parents))}, not realiad_{resolution}. "
+            "Set dataset.options.resolution to the resolution of your files."
+        )
+    return find_root(parents.get(str(resolution), raw), f"{category}/{NORMAL_CLASS}") / category
 
 
 def _read_lists(table: Path) -> dict[str, list[dict[str, str]]]:

@@ -91,4 +91,5 @@ def _format_download(dataset: dict[str, Any]) -> str:
         return "embedded"
     if archive["url"] is not None:
         return f"automatic ([website]({archive['page']}))"
-    return f"by hand: `{archive['file']}`, [requires registration]({archive['page']})"
+    files = archive["file"] if isinstance(archive["file"], list) else [archive["file"]]
+    return f"by hand: {', '.join(f'`{file}`' for file in files)}, [requires registration]({archive['page']})"
