@@ -256,6 +256,65 @@ def kolektor_sdd2(tree):
     return {"train": [6, 0], "reserve": [0, 2], "test": [3, 2]}
 
 
+def kolektor_sdd(tree):
+    size, normal, anomalous = (25, 62), 0, 0
+    for item in range(1, 17):
+        for part in range(2):
+            cracked = part == 1 and item % 2 == 0
+            tree.image(f"kos{item:02}/Part{part}.jpg", "L", size)
+            tree.mask(f"kos{item:02}/Part{part}_label.bmp", levels=(255,) if cracked else (), size=size)
+            normal, anomalous = normal + (not cracked), anomalous + cracked
+    return {"all": [normal, anomalous]}
+
+
+def dagm(tree):
+    expected = {}
+    for part, numbers in (("Train", range(576, 584)), ("Test", range(1, 7))):
+        lines = ["\ufeff1"]
+        for i, number in enumerate(numbers):
+            defective = i >= len(numbers) - 2
+            tree.image(f"Class1/{part}/{number:04}.PNG", "L")
+            if defective:
+                tree.mask(f"Class1/{part}/Label/{number:04}_label.PNG")
+            mask = f"{number:04}_label.PNG" if defective else "0"
+            lines.append(f"{i + 1}\t{int(defective)}\t{number:04}.PNG\t0\t{mask}")
+        tree.text(f"Class1/{part}/Label/Labels.txt", "\r\n".join(lines) + "\r\n")
+        expected[part] = len(numbers) - 2
+    return {"train": [expected["Train"], 0], "reserve": [0, 2], "test": [expected["Test"], 2]}
+
+
+def aitex(tree):
+    size = (128, 16)
+    for fabric, roll in (("00", "2311694-2040n7u"), ("02", "2306894-210033u")):
+        for i in range(5):
+            tree.image(f"NODefect_images/{roll}/{i:04}_000_{fabric}.png", "L", size)
+    tree.image("NODefect_images/2608691-202020u/0018_00_01.png", "L", size)  # a code of two digits
+    for stem in ("0001_002_00", "0044_019_04", "0052_019_02", "0100_025_08", "0106_010_03"):
+        tree.image(f"Defect_images/{stem}.png", "L", size)
+    tree.mask("Mask_images/0001_002_00_mask.png", size=size, top=2)
+    tree.mask("Mask_images/0044_019_04_mask1.png", size=size, top=2)
+    tree.mask("Mask_images/0044_019_04_mask2.png", size=size, top=10)
+    tree.mask("Mask_images/0052_019_02_mask.png", size=size, top=2)
+    tree.mask("Mask_images/0106_010_03_mask.png", size=size, levels=())  # black in the original
+    return {"all": [11, 5]}
+
+
+def robustad(tree, category="PCB", prefix="pcb_data_dir", tests=6, masks=True):
+    for part in ("train", *(f"test{i}" for i in range(tests))):
+        folder, entries = f"{category}/{prefix}_{part}", []
+        for i in range(6 if part == "train" else 2):
+            tree.image(f"{folder}/normal/IMG_{i}.png")
+            entries.append({"file_name": f"normal/IMG_{i}.png", "label": 0, "mask": None})
+        tree.image(f"{folder}/anomaly/IMG_{i}.png")
+        if masks:
+            tree.mask(f"{folder}/masks/IMG_{i}.png")
+        mask = f"{prefix}_{part}/masks/IMG_{i}.png"  # named whether it exists or not
+        entries.append({"file_name": f"anomaly/IMG_{i}.png", "label": 1, "mask": mask})
+        tree.text(f"{folder}/metadata.jsonl", "\n".join(map(json.dumps, entries)) + "\n")
+    tree.text("README.md", "RobustAD")
+    return {"train": [6, 0], "reserve": [0, 1], "test": [2 * tests, tests]}
+
+
 def mtd(tree):
     root, number = "Magnetic-tile-defect-datasets.-master", 100
     for kind, count in (("Free", 10), ("Blowhole", 3), ("Break", 2), ("Crack", 2), ("Fray", 2), ("Uneven", 2)):

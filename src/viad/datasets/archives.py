@@ -10,12 +10,14 @@ from typing import Any
 import requests
 from tqdm import tqdm
 
+from viad.datasets.hub_download import download_from_hub
 from viad.datasets.unpacking import ARCHIVE_SUFFIXES, unpack, unpack_beside
 from viad.errors import DataError
 
 ARCHIVE_FOLDER = Path("data/archives")  # holds archives downloaded by hand or by the `raw` stage
 DOWNLOAD_CHUNK = 1 << 20  # bytes
 PARTIAL_SUFFIX = ".part"
+HUB_SCHEME = "hf://"
 
 
 def publish(out: Path, name: str, archive: Mapping[str, Any], source: str | None) -> None:
@@ -24,9 +26,9 @@ def publish(out: Path, name: str, archive: Mapping[str, Any], source: str | None
     Args:
         out: does not exist yet.
         name: of the dataset.
-        archive: the yaml's block: `file` (a list if there are several), `url` (alike; null if it requires
-            registration), `page`, `sha256` (null if unknown) and, if there are any, `outdated` (sha256 of an older
-            version: the reason why it is rejected).
+        archive: the yaml's block: `file` (a list if there are several), `url` (alike; null if it requires registration
+            or for the reason `by_hand`), `page`, `sha256` (null if unknown) and, if there are any, `outdated` (sha256
+            of an older version: the reason why it is rejected).
         source: path of an archive or a folder; None looks in data/archives/, then downloads. A folder may hold
             archives, files or both, at any depth.
 
@@ -60,12 +62,20 @@ def _find_source(name: str, archive: Mapping[str, Any], source: str | None) -> P
             return place
     if archive["url"] is None:
         raise DataError(
-            f"{name} requires registration; download it by hand. Get {archive['file']} from {archive['page']} and "
-            f"put it at {file}, put its unpacked files into {folder}/, or set their path with "
+            f"{name} {explain_manual_download(archive)}; download it by hand. Get {archive['file']} from "
+            f"{archive['page']} and put it at {file}, put its unpacked files into {folder}/, or set their path with "
             "-S dataset.source=PATH."
         )
-    download(archive["url"], file, archive["sha256"])
+    if archive["url"].startswith(HUB_SCHEME):
+        download_from_hub(archive["url"], file, _partial(file))
+    else:
+        download(archive["url"], file, archive["sha256"])
     return file
+
+
+def explain_manual_download(archive: Mapping[str, Any]) -> str:
+    """Say why an archive without a `url` is downloaded by hand: its `by_hand`, if it needs no registration."""
+    return str(archive.get("by_hand", "requires registration"))
 
 
 def _find_source_of_several(name: str, archive: Mapping[str, Any], folder: Path) -> Path:
@@ -73,8 +83,9 @@ def _find_source_of_several(name: str, archive: Mapping[str, Any], folder: Path)
     files, urls = archive["file"], archive["url"]
     if urls is None and not folder.exists():
         raise DataError(
-            f"{name} requires registration; download it by hand. Get {' and '.join(files)} from {archive['page']} and "
-            f"put them, packed or unpacked, into {folder}/, or set their folder with -S dataset.source=PATH."
+            f"{name} {explain_manual_download(archive)}; download it by hand. Get {' and '.join(files)} from "
+            f"{archive['page']} and put them, packed or unpacked, into {folder}/, or set their folder with "
+            "-S dataset.source=PATH."
         )
     targets = [folder / file for file in files]
     # A folder without any of the archives holds their unpacked files.

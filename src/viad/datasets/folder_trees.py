@@ -69,7 +69,7 @@ def refuse_other_folders(folder: Path, *published: str) -> None:
     for sub in list_folders(folder):
         if sub.name not in published:
             raise DataError(
-                f"{sub}: the published dataset has no such folder, only {', '.join(published)}. "
+                f"{sub}: the published dataset has no such folder, only {', '.join(published) or 'files'}. "
                 "Remove it, or download the dataset again."
             )
 
@@ -94,12 +94,15 @@ def refuse_unlisted(images: Iterable[Path], listed: Collection[Path], table: str
 
 
 def find_mask(folder: Path, stem: str, image: Path) -> Path:
-    """Find the mask `stem` in `folder`, whatever its suffix.
+    """Find the mask `stem` in `folder`, whatever its suffix, in small or capital letters.
 
     Raises:
         DataError: the mask is missing, or there are several; the message names the image.
     """
-    found = [file for suffix in IMAGE_SUFFIXES for file in (folder / f"{stem}{suffix}",) if file.is_file()]
+    small = [folder / f"{stem}{suffix}" for suffix in sorted(IMAGE_SUFFIXES)]
+    capital = [folder / f"{stem}{suffix.upper()}" for suffix in sorted(IMAGE_SUFFIXES)]
+    # Capital letters only if needed: on some disks both spellings name one file.
+    found = [file for file in small if file.is_file()] or [file for file in capital if file.is_file()]
     if len(found) != 1:
         problem = "is missing" if not found else f"exists {len(found)} times"
         raise DataError(f"{folder / stem}: the mask of {image} {problem}. Download the dataset again.")

@@ -43,10 +43,11 @@ def _read_dataset_card(path: Path) -> dict[str, Any]:
 
 
 def _describe_source(archive: Mapping[str, Any] | None) -> str:
-    """Give the address of a dataset's archive, or of its page if it has none or several."""
+    """Give the address of a dataset's archive, or of its page if it is not one archive with a link."""
     if archive is None:
         return "nothing to do"
-    return str(archive["url"] if isinstance(archive["url"], str) else archive["page"])
+    url = archive["url"]
+    return str(url if isinstance(url, str) and url.startswith("http") else archive["page"])
 
 
 def _read_model_card(path: Path) -> dict[str, Any]:
