@@ -43,6 +43,16 @@ class Tree:
     def text(self, path, content):
         self.files[path] = content.encode()
 
+    def split(self, *shared):
+        """One tree a folder at the top, and a folder in `shared`: by the path of what would be its archive."""
+        parts = {}
+        for path, content in self.files.items():
+            around = path.split("/")[0] if path.split("/")[0] in shared else ""
+            inner = path.removeprefix(f"{around}/")
+            part = parts.setdefault(f"{around}/{inner.split('/')[0]}".strip("/"), Tree())
+            part.files[inner] = content
+        return parts
+
     def pack(self, path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".zip":
@@ -203,12 +213,19 @@ def sensum(tree):
     return {"train": [6, 0], "test": [150, 3]}
 
 
-def sensum_folds(tree):
-    for part, negatives, positives in (("train", range(100), range(2)), ("test", range(100, 156), range(2, 3))):
-        root = f"sensum_splits/capsule/0/{part}"
-        tree.files[f"{root}/neg.pckl"] = pickle.dumps([f"{i:03}.png" for i in negatives])
-        tree.files[f"{root}/pos.pckl"] = pickle.dumps([(f"{i:03}.png", True) for i in positives])
-    return {"train": [100, 0], "reserve": [0, 2], "test": [56, 1]}
+def sensum_folds(tree, *, train=range(100), train_positives=range(2)):
+    """Pairs of a number and whether the image is segmented; the training positives once for each share of these."""
+    everything = {"neg": range(156), "pos": range(3)}
+    parts = {"train": {"neg": train, "pos": train_positives}}
+    parts["test"] = {kind: sorted(set(everything[kind]) - set(parts["train"][kind])) for kind in everything}
+    for part, kinds in parts.items():
+        for kind, numbers in kinds.items():
+            shares = {"pos_0": 0, "pos_50": 1, "pos_100": 2} if (part, kind) == ("train", "pos") else {kind: 2}
+            for name, segmented in shares.items():
+                pairs = [(number, i < segmented or kind == "neg") for i, number in enumerate(numbers)]
+                tree.files[f"sensum_splits/capsule/0/{part}/{name}.pckl"] = pickle.dumps(pairs)
+    sizes = {part: [len(kinds["neg"]), len(kinds["pos"])] for part, kinds in parts.items()}
+    return {"train": [sizes["train"][0], 0], "reserve": [0, sizes["train"][1]], "test": sizes["test"]}
 
 
 def aebad_s(tree):
@@ -237,6 +254,65 @@ def kolektor_sdd2(tree):
     tree.files["train/10001_GT (copy).png"] = tree.files["train/10001_GT.png"]
     tree.files["split_weakly_246.pyb"] = pickle.dumps([(10000, True)])
     return {"train": [6, 0], "reserve": [0, 2], "test": [3, 2]}
+
+
+def kolektor_sdd(tree):
+    size, normal, anomalous = (25, 62), 0, 0
+    for item in range(1, 17):
+        for part in range(2):
+            cracked = part == 1 and item % 2 == 0
+            tree.image(f"kos{item:02}/Part{part}.jpg", "L", size)
+            tree.mask(f"kos{item:02}/Part{part}_label.bmp", levels=(255,) if cracked else (), size=size)
+            normal, anomalous = normal + (not cracked), anomalous + cracked
+    return {"all": [normal, anomalous]}
+
+
+def dagm(tree):
+    expected = {}
+    for part, numbers in (("Train", range(576, 584)), ("Test", range(1, 7))):
+        lines = ["\ufeff1"]
+        for i, number in enumerate(numbers):
+            defective = i >= len(numbers) - 2
+            tree.image(f"Class1/{part}/{number:04}.PNG", "L")
+            if defective:
+                tree.mask(f"Class1/{part}/Label/{number:04}_label.PNG")
+            mask = f"{number:04}_label.PNG" if defective else "0"
+            lines.append(f"{i + 1}\t{int(defective)}\t{number:04}.PNG\t0\t{mask}")
+        tree.text(f"Class1/{part}/Label/Labels.txt", "\r\n".join(lines) + "\r\n")
+        expected[part] = len(numbers) - 2
+    return {"train": [expected["Train"], 0], "reserve": [0, 2], "test": [expected["Test"], 2]}
+
+
+def aitex(tree):
+    size = (128, 16)
+    for fabric, roll in (("00", "2311694-2040n7u"), ("02", "2306894-210033u")):
+        for i in range(5):
+            tree.image(f"NODefect_images/{roll}/{i:04}_000_{fabric}.png", "L", size)
+    tree.image("NODefect_images/2608691-202020u/0018_00_01.png", "L", size)  # a code of two digits
+    for stem in ("0001_002_00", "0044_019_04", "0052_019_02", "0100_025_08", "0106_010_03"):
+        tree.image(f"Defect_images/{stem}.png", "L", size)
+    tree.mask("Mask_images/0001_002_00_mask.png", size=size, top=2)
+    tree.mask("Mask_images/0044_019_04_mask1.png", size=size, top=2)
+    tree.mask("Mask_images/0044_019_04_mask2.png", size=size, top=10)
+    tree.mask("Mask_images/0052_019_02_mask.png", size=size, top=2)
+    tree.mask("Mask_images/0106_010_03_mask.png", size=size, levels=())  # black in the original
+    return {"all": [11, 5]}
+
+
+def robustad(tree, category="PCB", prefix="pcb_data_dir", tests=6, masks=True):
+    for part in ("train", *(f"test{i}" for i in range(tests))):
+        folder, entries = f"{category}/{prefix}_{part}", []
+        for i in range(6 if part == "train" else 2):
+            tree.image(f"{folder}/normal/IMG_{i}.png")
+            entries.append({"file_name": f"normal/IMG_{i}.png", "label": 0, "mask": None})
+        tree.image(f"{folder}/anomaly/IMG_{i}.png")
+        if masks:
+            tree.mask(f"{folder}/masks/IMG_{i}.png")
+        mask = f"{prefix}_{part}/masks/IMG_{i}.png"  # named whether it exists or not
+        entries.append({"file_name": f"anomaly/IMG_{i}.png", "label": 1, "mask": mask})
+        tree.text(f"{folder}/metadata.jsonl", "\n".join(map(json.dumps, entries)) + "\n")
+    tree.text("README.md", "RobustAD")
+    return {"train": [6, 0], "reserve": [0, 1], "test": [2 * tests, tests]}
 
 
 def mtd(tree):

@@ -1,29 +1,23 @@
-"""Datasets published as archives: finding, downloading, verifying and safely unpacking the archives."""
+"""Datasets published as archives: finding, downloading and verifying the archives."""
 
 import hashlib
-import lzma
+import os
 import shutil
-import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-import py7zr
 import requests
 from tqdm import tqdm
 
+from viad.datasets.hub_download import download_from_hub
+from viad.datasets.unpacking import ARCHIVE_SUFFIXES, unpack, unpack_beside
 from viad.errors import DataError
 
 ARCHIVE_FOLDER = Path("data/archives")  # holds archives downloaded by hand or by the `raw` stage
-ARCHIVE_SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
-CHUNK_BYTES = 1 << 20
-MOST_GROWTH = 100  # times the archive's size; images hardly compress, so a larger growth means a zip bomb
-LEAST_LIMIT = 1 << 30  # bytes; small archives may hold uncompressed bitmaps
+DOWNLOAD_CHUNK = 1 << 20  # bytes
 PARTIAL_SUFFIX = ".part"
+HUB_SCHEME = "hf://"
 
 
 def publish(out: Path, name: str, archive: Mapping[str, Any], source: str | None) -> None:
@@ -32,23 +26,26 @@ def publish(out: Path, name: str, archive: Mapping[str, Any], source: str | None
     Args:
         out: does not exist yet.
         name: of the dataset.
-        archive: the yaml's block: `file`, `url` (null if it requires registration), `page`, `sha256` (null
-            if unknown) and, if there are any, `outdated` (sha256 of an older version: the reason why it is rejected).
-        source: path of an archive or a folder; None looks in data/archives/, then downloads.
+        archive: the yaml's block: `file` (a list if there are several), `url` (alike; null if it requires registration
+            or for the reason `by_hand`), `page`, `sha256` (null if unknown) and, if there are any, `outdated` (sha256
+            of an older version: the reason why it is rejected).
+        source: path of an archive or a folder; None looks in data/archives/, then downloads. A folder may hold
+            archives, files or both, at any depth.
 
     Raises:
-        DataError: the archive is missing, damaged, of another version, or unsafe to unpack.
+        DataError: the archive is missing, damaged, of another version, or unsafe to unpack, or a folder has a file
+            twice with different content.
     """
     found = _find_source(name, archive, source)
     if found.is_file():
         verify_checksum(found, archive)
         unpack(found, out)
         return
-    parts = sorted(file for file in found.iterdir() if file.name.endswith(ARCHIVE_SUFFIXES))
-    if not parts:
-        shutil.copytree(found, out)
-    for part in parts:
-        unpack(part, out)
+    shutil.copytree(found, out, ignore=lambda _, names: {name for name in names if name.endswith(ARCHIVE_SUFFIXES)})
+    for part in _list_archives(found):
+        if part.name == archive["file"]:
+            verify_checksum(part, archive)
+        unpack_beside(part, out / part.parent.relative_to(found), aside=out / ".unpacked")
 
 
 def _find_source(name: str, archive: Mapping[str, Any], source: str | None) -> Path:
@@ -56,18 +53,54 @@ def _find_source(name: str, archive: Mapping[str, Any], source: str | None) -> P
         if not Path(source).exists():
             raise DataError(f"dataset.source: {source} does not exist. Set it to an archive, a folder or null.")
         return Path(source)
-    places = (ARCHIVE_FOLDER / archive["file"], ARCHIVE_FOLDER / name)
-    for place in places:
+    folder = ARCHIVE_FOLDER / name
+    if isinstance(archive["file"], list):
+        return _find_source_of_several(name, archive, folder)
+    file = ARCHIVE_FOLDER / archive["file"]
+    for place in (file, folder):
         if place.exists():
             return place
     if archive["url"] is None:
         raise DataError(
-            f"{name} requires registration; download it by hand. Get {archive['file']} from {archive['page']} and "
-            f"put it at {places[0]}, put its unpacked files into {places[1]}/, or set their path with "
+            f"{name} {explain_manual_download(archive)}; download it by hand. Get {archive['file']} from "
+            f"{archive['page']} and put it at {file}, put its unpacked files into {folder}/, or set their path with "
             "-S dataset.source=PATH."
         )
-    download(archive["url"], places[0], archive["sha256"])
-    return places[0]
+    if archive["url"].startswith(HUB_SCHEME):
+        download_from_hub(archive["url"], file, _partial(file))
+    else:
+        download(archive["url"], file, archive["sha256"])
+    return file
+
+
+def explain_manual_download(archive: Mapping[str, Any]) -> str:
+    """Say why an archive without a `url` is downloaded by hand: its `by_hand`, if it needs no registration."""
+    return str(archive.get("by_hand", "requires registration"))
+
+
+def _find_source_of_several(name: str, archive: Mapping[str, Any], folder: Path) -> Path:
+    """Find the folder of a dataset that is published as several archives."""
+    files, urls = archive["file"], archive["url"]
+    if urls is None and not folder.exists():
+        raise DataError(
+            f"{name} {explain_manual_download(archive)}; download it by hand. Get {' and '.join(files)} from "
+            f"{archive['page']} and put them, packed or unpacked, into {folder}/, or set their folder with "
+            "-S dataset.source=PATH."
+        )
+    targets = [folder / file for file in files]
+    # A folder without any of the archives holds their unpacked files.
+    started = any(place.exists() for file in targets for place in (file, _partial(file)))
+    if urls is not None and (started or not folder.exists()):
+        for url, target in zip(urls, targets, strict=True):
+            if not target.exists():
+                download(url, target)
+    return folder
+
+
+def _list_archives(folder: Path) -> list[Path]:
+    """List the archives at any depth, in order."""
+    walked = os.walk(folder, followlinks=True)
+    return sorted(Path(place) / name for place, _, names in walked for name in names if name.endswith(ARCHIVE_SUFFIXES))
 
 
 def download(url: str, target: Path, sha256: str | None = None) -> None:
@@ -77,7 +110,7 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
         DataError: the server does not answer, returns a web page or stops early, or the checksum differs.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + PARTIAL_SUFFIX)
+    part = _partial(target)
     have = part.stat().st_size if part.is_file() else 0
     try:
         with requests.get(url, stream=True, timeout=60, headers={"Range": f"bytes={have}-"} if have else {}) as answer:
@@ -99,6 +132,11 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
     part.rename(target)
 
 
+def _partial(target: Path) -> Path:
+    """Name the file of an unfinished download."""
+    return target.with_name(target.name + PARTIAL_SUFFIX)
+
+
 def _write_answer(answer: requests.Response, part: Path, have: int, url: str) -> None:
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         raise DataError(f"{url} returns a web page instead of an archive: the link has changed. Download it by hand.")
@@ -107,7 +145,7 @@ def _write_answer(answer: requests.Response, part: Path, have: int, url: str) ->
     total = None if left is None else int(left) + (have if resumed else 0)
     bar = tqdm(total=total, initial=have if resumed else 0, desc=f"get {part.stem}", unit="B", unit_scale=True)
     with bar, part.open("ab" if resumed else "wb") as file:
-        for chunk in answer.iter_content(CHUNK_BYTES):
+        for chunk in answer.iter_content(DOWNLOAD_CHUNK):
             file.write(chunk)
             bar.update(len(chunk))
     if total is not None and part.stat().st_size < total:
@@ -137,96 +175,3 @@ def compute_checksum(file: Path) -> str:
     """Compute the SHA-256 of a file."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def unpack(file: Path, out: Path) -> None:
-    """Unpack a zip, 7z or (compressed) tar archive into the folder `out`, regular files only.
-
-    Raises:
-        DataError: it is damaged or not an archive, contains a link or a path that leads out of `out`, or grows too
-        much.
-    """
-    limit = max(LEAST_LIMIT, MOST_GROWTH * file.stat().st_size)
-    out.mkdir(parents=True, exist_ok=True)
-    with _explain_damage(file):
-        if zipfile.is_zipfile(file):
-            _write_all(_zip_members(file), out, limit)
-        elif py7zr.is_7zfile(file):
-            _unpack_7z(file, out, limit)
-        elif tarfile.is_tarfile(file):
-            _write_all(_tar_members(file), out, limit)
-        else:
-            raise ValueError("it is not a zip, 7z or tar archive")
-
-
-@contextmanager
-def _explain_damage(file: Path) -> Iterator[None]:
-    damaged = (
-        zipfile.BadZipFile, tarfile.TarError, py7zr.exceptions.ArchiveError, lzma.LZMAError, zlib.error, EOFError,
-        RuntimeError, ValueError, NotImplementedError,
-    )  # fmt: skip
-    try:
-        yield
-    except damaged as error:
-        raise DataError(f"{file} cannot be unpacked: {error}. Download it again.") from error
-
-
-Member = tuple[str, int, IO[bytes]]
-
-
-def _zip_members(file: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(file) as archive:
-        for info in archive.infolist():
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise ValueError(f"{info.filename} is a link")
-            if not info.is_dir():
-                with archive.open(info) as opened:
-                    yield info.filename, info.file_size, opened
-
-
-def _tar_members(file: Path) -> Iterator[Member]:
-    with tarfile.open(file) as archive:
-        for info in archive:
-            if not info.isfile() and not info.isdir():
-                raise ValueError(f"{info.name} is a link or a device")
-            if info.isfile():
-                yield info.name, info.size, archive.extractfile(info)  # type: ignore[misc]  # a file opens
-
-
-def _write_all(members: Iterator[Member], out: Path, limit: int) -> None:
-    written = 0
-    for name, size, opened in tqdm(members, desc="unpack", unit="file", mininterval=1):
-        written += size
-        _refuse_bomb(written, limit)
-        target = out / check_member_path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
-            shutil.copyfileobj(opened, file, CHUNK_BYTES)
-
-
-def _unpack_7z(file: Path, out: Path, limit: int) -> None:
-    with py7zr.SevenZipFile(file) as archive:
-        members = archive.list()
-        _refuse_bomb(sum(member.uncompressed for member in members), limit)
-        for member in members:
-            check_member_path(member.filename)
-            if member.is_symlink:
-                raise ValueError(f"{member.filename} is a link")
-        archive.extractall(out)  # noqa: S202  every path was checked above
-
-
-def _refuse_bomb(size: int, limit: int) -> None:
-    if size > limit:
-        raise ValueError(f"it unpacks to more than {limit} bytes, too many for its size")
-
-
-def check_member_path(name: str) -> PurePosixPath:
-    """Return the path of a member if it stays inside the target folder.
-
-    Raises:
-        ValueError: the path is absolute or leads upwards.
-    """
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0]:
-        raise ValueError(f"the path {name!r} leads out of the folder")
-    return path

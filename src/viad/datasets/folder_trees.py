@@ -1,6 +1,6 @@
 """Folder trees as datasets publish them, MVTec's above all: finding, listing and pairing their files."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from viad.datasets import Row
@@ -20,6 +20,18 @@ def find_root(raw: Path, child: str) -> Path:
     Raises:
         DataError: no folder contains it, or more than one does.
     """
+    found = find_optional_root(raw, child)
+    if found is None:
+        raise DataError(f"{raw}: {child} does not exist. Check that this is the dataset's complete published archive.")
+    return found
+
+
+def find_optional_root(raw: Path, child: str) -> Path | None:
+    """Find the folder as `find_root`; None if no folder contains `child`.
+
+    Raises:
+        DataError: more than one folder contains it.
+    """
     level = [raw]
     for _ in range(MOST_ENCLOSING_FOLDERS + 1):
         found = [folder for folder in level if (folder / child).exists()]
@@ -28,22 +40,23 @@ def find_root(raw: Path, child: str) -> Path:
         if found:
             raise DataError(f"{raw}: {child} exists twice, in {found[0]} and in {found[1]}. Remove one of them.")
         level = [sub for folder in level for sub in list_folders(folder)]
-    raise DataError(f"{raw}: {child} does not exist. Check that this is the dataset's complete published archive.")
+    return None
 
 
 def list_folders(folder: Path) -> list[Path]:
     """List the sub-folders in order, without hidden folders of operating systems."""
-    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not _is_junk(sub)) if folder.is_dir() else []
+    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not is_junk(sub)) if folder.is_dir() else []
 
 
 def list_images(folder: Path) -> list[Path]:
     """List the image files in order, whatever the case of their suffix, without hidden files of operating systems."""
     if not folder.is_dir():
         return []
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not _is_junk(file))
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not is_junk(file))
 
 
-def _is_junk(path: Path) -> bool:
+def is_junk(path: Path) -> bool:
+    """Whether a file or folder is hidden, or left by an operating system."""
     return path.name.startswith((".", "__MACOSX"))
 
 
@@ -56,18 +69,40 @@ def refuse_other_folders(folder: Path, *published: str) -> None:
     for sub in list_folders(folder):
         if sub.name not in published:
             raise DataError(
-                f"{sub}: the published dataset has no such folder, only {', '.join(published)}. "
+                f"{sub}: the published dataset has no such folder, only {', '.join(published) or 'files'}. "
                 "Remove it, or download the dataset again."
             )
 
 
+def refuse_unlisted(images: Iterable[Path], listed: Collection[Path], table: str) -> None:
+    """Refuse images that a published list omits, since their label or their side of the split is unknown.
+
+    Args:
+        images: the images that the list must contain.
+        listed: the images that it contains.
+        table: its name, for the message.
+
+    Raises:
+        DataError: it omits an image.
+    """
+    unlisted = sorted(set(images).difference(listed))
+    if unlisted:
+        raise DataError(
+            f"{table} does not list {len(unlisted)} images, such as {unlisted[0]}. "
+            "Remove them, or download the dataset again."
+        )
+
+
 def find_mask(folder: Path, stem: str, image: Path) -> Path:
-    """Find the mask `stem` in `folder`, whatever its suffix.
+    """Find the mask `stem` in `folder`, whatever its suffix, in small or capital letters.
 
     Raises:
         DataError: the mask is missing, or there are several; the message names the image.
     """
-    found = [file for suffix in IMAGE_SUFFIXES for file in (folder / f"{stem}{suffix}",) if file.is_file()]
+    small = [folder / f"{stem}{suffix}" for suffix in sorted(IMAGE_SUFFIXES)]
+    capital = [folder / f"{stem}{suffix.upper()}" for suffix in sorted(IMAGE_SUFFIXES)]
+    # Capital letters only if needed: on some disks both spellings name one file.
+    found = [file for file in small if file.is_file()] or [file for file in capital if file.is_file()]
     if len(found) != 1:
         problem = "is missing" if not found else f"exists {len(found)} times"
         raise DataError(f"{folder / stem}: the mask of {image} {problem}. Download the dataset again.")
@@ -115,7 +150,7 @@ def refuse_surplus(truth: Path, used: set[Path]) -> None:
     Raises:
         DataError: there is such a mask.
     """
-    surplus = sorted(file for file in truth.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not _is_junk(file))
+    surplus = sorted(file for file in truth.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not is_junk(file))
     surplus = [file for file in surplus if file not in used]
     if surplus:
         raise DataError(f"{len(surplus)} masks belong to no image, such as {surplus[0]}. Download the dataset again.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from viad.config.params import one_of
 from viad.datasets import Row
-from viad.datasets.folder_trees import find_root, refuse_other_folders
+from viad.datasets.folder_trees import find_root, list_images, refuse_other_folders, refuse_unlisted
 from viad.errors import DataError
 
 PUBLISHED_SPLITS = ("1cls", "2cls_highshot", "2cls_fewshot")
@@ -20,16 +20,19 @@ def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
 
     Raises:
         ConfigError: an unknown split.
-        DataError: a file that the table names is missing.
+        DataError: a file that a table names is missing, or a table omits an image.
     """
     one_of("dataset.options.split", split, PUBLISHED_SPLITS)
     root = find_root(raw, "split_csv")
     refuse_other_folders(root / category, "Data")
     refuse_other_folders(root / category / "Data/Images", "Normal", "Anomaly")
     defects = {one["image"]: one["label"] for one in _read_csv(root / category / "image_anno.csv")}
-    for one in _read_csv(root / f"split_csv/{split}.csv"):
-        if one["object"] != category:
-            continue
+    table = [one for one in _read_csv(root / f"split_csv/{split}.csv") if one["object"] == category]
+    images = [file for kind in ("Normal", "Anomaly") for file in list_images(root / category / "Data/Images" / kind)]
+    refuse_unlisted(images, {root / one["image"] for one in table}, f"split_csv/{split}.csv")
+    anomalous = [root / one["image"] for one in table if one["label"] != "normal"]
+    refuse_unlisted(anomalous, {root / image for image in defects}, f"{category}/image_anno.csv")
+    for one in table:
         image, label = root / one["image"], int(one["label"] != "normal")
         masks = (root / one["mask"],) if one["mask"] else ()
         for file in (image, *masks):
@@ -43,7 +46,7 @@ def rows(raw: Path, category: str, *, split: str = "1cls") -> Iterator[Row]:
             label=label,
             masks=masks,
             # Several defects of one image are joined by commas; in any order they are the same kind.
-            defect="+".join(sorted(defects.get(one["image"], "anomaly").split(","))) if label else "",
+            defect="+".join(sorted(defects[one["image"]].split(","))) if label else "",
             split="reserve" if label and one["split"] == "train" else one["split"],
         )
 

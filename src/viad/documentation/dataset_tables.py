@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from viad.artifacts import markdown
+from viad.datasets.archives import explain_manual_download
 from viad.importing.importer import DATASET_CONF
 from viad.metrics.catalogue import metrics_shown
 
@@ -91,4 +92,7 @@ def _format_download(dataset: dict[str, Any]) -> str:
         return "embedded"
     if archive["url"] is not None:
         return f"automatic ([website]({archive['page']}))"
-    return f"by hand: `{archive['file']}`, [requires registration]({archive['page']})"
+    files = archive["file"] if isinstance(archive["file"], list) else [archive["file"]]
+    return (
+        f"by hand: {', '.join(f'`{file}`' for file in files)}, [{explain_manual_download(archive)}]({archive['page']})"
+    )

@@ -1,5 +1,6 @@
 """Cards of the datasets and models of this repository, from their yamls."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,21 @@ def _read_dataset_card(path: Path) -> dict[str, Any]:
     archive = about.get("archive")
     facts = [["categories", ", ".join(map(str, block["categories"]))]]
     facts += [[title, str(about[key])] for key, title in ABOUT_FACTS.items() if about.get(key)]
-    facts.append(["to get it", "nothing to do" if archive is None else archive["url"] or archive["page"]])
+    facts.append(["to get it", _describe_source(archive)])
     return {
         "name": block["name"],
         "title": about.get("title", block["name"]),
         "facts": facts,
         "words": head_comment(path),
     }
+
+
+def _describe_source(archive: Mapping[str, Any] | None) -> str:
+    """Give the address of a dataset's archive, or of its page if it is not one archive with a link."""
+    if archive is None:
+        return "nothing to do"
+    url = archive["url"]
+    return str(url if isinstance(url, str) and url.startswith("http") else archive["page"])
 
 
 def _read_model_card(path: Path) -> dict[str, Any]:
