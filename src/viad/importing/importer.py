@@ -17,7 +17,8 @@ from viad.artifacts.images import read_image, read_mask
 from viad.datasets.imported import TABLE_CSV
 from viad.errors import ConfigError, DataError
 from viad.importing.contact_sheet import draw_contact_sheet
-from viad.importing.layouts import Picture, read_folder, read_table
+from viad.importing.layouts import Picture, read_folder
+from viad.importing.tables import read_table
 
 IMPORT_FOLDER, DATASET_CONF, DATASET_MODULE = (
     Path("data/imported"),
@@ -30,7 +31,9 @@ TABLE_COLUMNS = ["sample", "image", "mask", "label", "defect", "split", "group",
 YAML_COMMENT = "# Imported by `viad import`; the images are versioned in {folder}.dvc.\n"
 
 
-def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run: bool = False) -> str:
+def import_images(
+    path: Path, name: str, normal: Sequence[str] = (), *, defects: Sequence[str] = (), dry_run: bool = False
+) -> str:
     """Import a folder tree or a CSV as the dataset `name`, and describe the images.
 
     Writes data/imported/<name>/ (the files and their table), its .dvc file, a contact sheet and
@@ -39,7 +42,8 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
     Args:
         path: a folder, or a CSV whose paths are relative to its members folder.
         name: of the dataset: lower-case letters, digits and underscores.
-        normal: further names of folders with normal images.
+        normal: further names of folders, or labels of a CSV, of normal images.
+        defects: labels of a CSV that are defect types.
         dry_run: only describe the images.
 
     Returns:
@@ -53,12 +57,18 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
     if not path.exists():
         raise DataError(f"{path} does not exist. Name a folder of images, or a CSV.")
     folder = path if path.is_dir() else path.parent
-    pictures, left_out = read_folder(path, normal) if path.is_dir() else (read_table(path), [])
+    notes: list[str] = []
+    if path.is_dir():
+        pictures, left_out = read_folder(path, normal)
+    else:
+        left_out = []
+        pictures, notes = read_table(path, normal, defects)
     sizes = _check_files(folder, pictures)
     out = IMPORT_FOLDER / name
     sheet = out.with_name(f"{name}.jpg")
     draw_contact_sheet(folder, pictures, sheet)
     text = _summarize(pictures, sizes) + (f"\nIgnored: {', '.join(left_out)}" if left_out else "")
+    text += "".join(f"\n{note}" for note in notes)
     text += f"\nContact sheet: {sheet}\n"
     if dry_run:
         return text + "Nothing was imported (--dry-run).\n"
