@@ -55,6 +55,9 @@ def build_parser() -> ArgumentParser:
         "--normal", nargs="*", default=[], help="further names of folders, or labels of a CSV, of normal images"
     )
     add.add_argument("--defect", nargs="*", default=[], help="labels of a CSV that are defect types")
+    add.add_argument(
+        "--unannotated", choices=["normal"], help="what images without an annotation are, if others have one"
+    )
     add.add_argument("--dry-run", action="store_true", help="show how the images would be imported, and stop")
     study = command("study", _study, "Run or resume a study: its unfinished experiments, in worker clones.")
     study.add_argument("name", help="name of a study in conf/study/")
@@ -139,7 +142,12 @@ def _import(arguments: Namespace) -> int:
     from viad.importing.importer import import_images
 
     text = import_images(
-        arguments.path, arguments.name, arguments.normal, defects=arguments.defect, dry_run=arguments.dry_run
+        arguments.path,
+        arguments.name,
+        arguments.normal,
+        defects=arguments.defect,
+        unannotated=arguments.unannotated,
+        dry_run=arguments.dry_run,
     )
     print(text, end="")
     return 0
