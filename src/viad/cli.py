@@ -51,7 +51,13 @@ def build_parser() -> ArgumentParser:
     add = command("import", _import, "Make a dataset of your own images: a folder tree or a CSV.")
     add.add_argument("path", type=Path, help="the folder or the CSV")
     add.add_argument("--name", required=True, help="name of the dataset, as in -S dataset=NAME")
-    add.add_argument("--normal", nargs="*", default=[], help="further names of folders with normal images")
+    add.add_argument(
+        "--normal", nargs="*", default=[], help="further names of folders, or labels of a CSV, of normal images"
+    )
+    add.add_argument("--defect", nargs="*", default=[], help="labels of a CSV that are defect types")
+    add.add_argument(
+        "--unannotated", choices=["normal"], help="what images without an annotation are, if others have one"
+    )
     add.add_argument("--dry-run", action="store_true", help="show how the images would be imported, and stop")
     study = command("study", _study, "Run or resume a study: its unfinished experiments, in worker clones.")
     study.add_argument("name", help="name of a study in conf/study/")
@@ -135,7 +141,15 @@ def _audit(arguments: Namespace) -> int:
 def _import(arguments: Namespace) -> int:
     from viad.importing.importer import import_images
 
-    print(import_images(arguments.path, arguments.name, arguments.normal, dry_run=arguments.dry_run), end="")
+    text = import_images(
+        arguments.path,
+        arguments.name,
+        arguments.normal,
+        defects=arguments.defect,
+        unannotated=arguments.unannotated,
+        dry_run=arguments.dry_run,
+    )
+    print(text, end="")
     return 0
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -16,9 +17,11 @@ from viad.artifacts.dvc_adapter import DvcError, Repository
 from viad.artifacts.images import read_image, read_mask
 from viad.datasets.imported import TABLE_CSV
 from viad.errors import ConfigError, DataError
+from viad.importing.annotated_folder import MASK_FOLDER, read_annotated_folder
 from viad.importing.contact_sheet import draw_contact_sheet
-from viad.importing.layouts import Picture, read_folder, read_table
+from viad.importing.layouts import Picture, read_folder
 from viad.importing.safe_names import DisplayNames, describe_names, use_safe_names
+from viad.importing.tables import read_table
 
 IMPORT_FOLDER, DATASET_CONF, DATASET_MODULE = (
     Path("data/imported"),
@@ -31,8 +34,16 @@ TABLE_COLUMNS = ["sample", "image", "mask", "label", "defect", "split", "group",
 YAML_COMMENT = "# Imported by `viad import`; the images are versioned in {folder}.dvc.\n"
 
 
-def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run: bool = False) -> str:
-    """Import a folder tree or a CSV as the dataset `name`, and describe the images.
+def import_images(
+    path: Path,
+    name: str,
+    normal: Sequence[str] = (),
+    *,
+    defects: Sequence[str] = (),
+    unannotated: str | None = None,
+    dry_run: bool = False,
+) -> str:
+    """Import a folder tree, annotated or not, or a CSV as the dataset `name`, and describe the images.
 
     Writes data/imported/<name>/ (the files and their table), its .dvc file, a contact sheet and
     conf/dataset/<name>.yaml, each whole or not at all; with `dry_run` only the contact sheet.
@@ -40,7 +51,9 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
     Args:
         path: a folder, or a CSV whose paths are relative to its members folder.
         name: of the dataset: lower-case letters, digits and underscores.
-        normal: further names of folders with normal images.
+        normal: further names of folders, or labels of a CSV, of normal images.
+        defects: labels of a CSV that are defect types.
+        unannotated: normal if images without an annotation are normal, in a folder where others have one.
         dry_run: only describe the images.
 
     Returns:
@@ -53,20 +66,31 @@ def import_images(path: Path, name: str, normal: Sequence[str] = (), *, dry_run:
     _check_name(name)
     if not path.exists():
         raise DataError(f"{path} does not exist. Name a folder of images, or a CSV.")
-    folder = path if path.is_dir() else path.parent
-    pictures, left_out = read_folder(path, normal) if path.is_dir() else (read_table(path), [])
-    sizes = _check_files(folder, pictures)
-    pictures, display_names = use_safe_names(pictures)
-    out = IMPORT_FOLDER / name
-    sheet = out.with_name(f"{name}.jpg")
-    draw_contact_sheet(folder, pictures, sheet)
-    text = _summarize(pictures, sizes) + (f"\nIgnored: {', '.join(left_out)}" if left_out else "")
-    text += f"\n{describe_names(display_names)}Contact sheet: {sheet}\n"
-    if dry_run:
-        return text + "Nothing was imported (--dry-run).\n"
-    with replacing(out) as aside:
-        _copy_files(folder, pictures, aside)
-    _version_dataset(out, name, pictures, display_names)
+    with TemporaryDirectory() as masks:
+        mask_kind = None
+        notes: list[str] = []
+        if not path.is_dir():
+            left_out = []
+            pictures, notes = read_table(path, normal, defects)
+        elif annotated := read_annotated_folder(path, Path(masks), normal, unannotated=unannotated):
+            pictures, left_out, notes = annotated.pictures, annotated.left_out, annotated.notes
+            mask_kind = annotated.mask_kind
+        else:
+            pictures, left_out = read_folder(path, normal)
+        folder = path if path.is_dir() else path.parent
+        sizes = _check_files(folder, pictures)
+        pictures, display_names = use_safe_names(pictures)
+        out = IMPORT_FOLDER / name
+        sheet = out.with_name(f"{name}.jpg")
+        draw_contact_sheet(folder, pictures, sheet)
+        text = _summarize(pictures, sizes) + (f"\nIgnored: {', '.join(left_out)}" if left_out else "")
+        text += "".join(f"\n{note}" for note in notes)
+        text += f"\n{describe_names(display_names)}Contact sheet: {sheet}\n"
+        if dry_run:
+            return text + "Nothing was imported (--dry-run).\n"
+        with replacing(out) as aside:
+            _copy_files(folder, pictures, aside)
+    _version_dataset(out, name, pictures, display_names, mask_kind)
     return text + (
         f"Dataset {name}: conf/dataset/{name}.yaml and {out}.dvc, staged for the next commit. Try it:\n"
         f"  dvc exp run -S dataset={name}\n"
@@ -122,7 +146,9 @@ def _copy_files(folder: Path, pictures: Sequence[Picture], out: Path) -> None:
 
 
 def _make_inner_path(file: PurePosixPath) -> PurePosixPath:
-    """Make a path below the imported folder, also for files outside the folder of the CSV."""
+    """Make a path below the imported folder, also for files outside the folder of the CSV and masks made of regions."""
+    if file.is_absolute() and MASK_FOLDER in file.parts:
+        file = PurePosixPath(*file.parts[file.parts.index(MASK_FOLDER) :])
     return PurePosixPath(*(part for part in file.parts if part not in ("..", "/", ".")))
 
 
@@ -136,17 +162,21 @@ def _make_ids(pictures: Sequence[Picture]) -> list[str]:
     ]
 
 
-def _version_dataset(folder: Path, name: str, pictures: Sequence[Picture], display_names: DisplayNames) -> None:
+def _version_dataset(
+    folder: Path, name: str, pictures: Sequence[Picture], display_names: DisplayNames, mask_kind: str | None
+) -> None:
     """Let DVC version the folder, write the yaml, and stage both, since `dvc exp run` ignores files unknown to Git."""
     try:
         with Repository() as repo:
-            conf = _write_yaml(name, pictures, display_names, repo.add_folder(folder))
+            conf = _write_yaml(name, pictures, repo.add_folder(folder), display_names, mask_kind)
             repo.stage_files([folder.with_name(f"{name}.dvc"), conf])
     except DvcError as error:
         raise DataError(f"{folder}: DVC cannot add it ({error}). Correct the cause and import it again.") from error
 
 
-def _write_yaml(name: str, pictures: Sequence[Picture], display_names: DisplayNames, md5: str) -> Path:
+def _write_yaml(
+    name: str, pictures: Sequence[Picture], md5: str, display_names: DisplayNames, mask_kind: str | None
+) -> Path:
     folder = IMPORT_FOLDER / name
     dataset: dict[str, Any] = {
         "defaults": [{"split": DEFAULT_SPLIT}, "_self_"],
@@ -161,8 +191,8 @@ def _write_yaml(name: str, pictures: Sequence[Picture], display_names: DisplayNa
         dataset["split"] = {"reserve_anomalies": 0}
     dataset["facts"] = {
         "title": name, "paper": "", "licence": "yours", "shareable": False, "size": "",
-        "masks": "yes" if any(picture.mask for picture in pictures) else "no", "serves": "your own parts",
-        "attribution": "", "archive": None, "counts": None,
+        "masks": mask_kind or ("yes" if any(picture.mask for picture in pictures) else "no"),
+        "serves": "your own parts", "attribution": "", "archive": None, "counts": None,
     }  # fmt: skip
     if display_names:
         dataset["facts"]["display_names"] = display_names

@@ -1,6 +1,5 @@
-"""Reading the layout of a user's folder or CSV: normal images, masks, splits and categories."""
+"""Reading the layout of a user's folder: normal images, masks, splits and categories."""
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,17 +24,6 @@ MASK_WORDS = {
 NEUTRAL_WORDS = {"image", "images", "img", "imgs", "data", "anomalies", "defects", "pictures", "photos"}
 UNNAMED_DEFECT = "anomalous"  # the defect type of an anomaly whose type has no name
 MASK_ENDING = re.compile(r"[ _.-]*(mask|gt|label|seg|annotation|truth)$", re.IGNORECASE)
-# Accepted names of each column of a CSV.
-ACCEPTED_COLUMN_NAMES = {
-    "image": ("image", "path", "file", "filename", "file_name", "image_path", "img"),
-    "label": ("label", "class", "target", "is_anomaly", "anomalous", "anomaly", "defective"),
-    "mask": ("mask", "mask_path", "ground_truth", "gt"),
-    "defect": ("defect", "defect_type", "kind", "type", "anomaly_class"),
-    "split": ("split", "set", "subset"),
-    "group": ("group", "part", "lot", "serial"),
-    "domain": ("domain", "condition", "camera"),
-    "category": ("category", "object", "product"),
-}
 
 
 @dataclass(frozen=True)
@@ -62,7 +50,8 @@ class _File:
     kinds: list[str] = field(default_factory=list)  # folder names that are neither a split nor for masks
 
 
-def _normalize_name(name: str) -> str:
+def normalize_name(name: str) -> str:
+    """Write a name in lower case with underscores, for a comparison with the words above."""
     return re.sub(r"[ -]+", "_", name.lower())
 
 
@@ -80,7 +69,7 @@ def read_folder(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture]
     Raises:
         DataError: the folder has no image, or no normal image.
     """
-    words = NORMAL_WORDS | {_normalize_name(name) for name in normal}
+    words = NORMAL_WORDS | {normalize_name(name) for name in normal}
     paths = sorted(
         PurePosixPath(file.relative_to(folder).as_posix())
         for file in folder.rglob("*")
@@ -99,7 +88,7 @@ def read_folder(folder: Path, normal: Sequence[str] = ()) -> tuple[list[Picture]
     roots = {
         _find_category_folders(file, words)
         for file in images
-        if any(_normalize_name(kind) in words for kind in file.kinds)
+        if any(normalize_name(kind) in words for kind in file.kinds)
     }
     roots |= {_find_category_folders(file, words) for file in images if file.split and not file.kinds}
     placed = [file for file in images if any(kind not in root for root in roots for kind in file.kinds) or file.split]
@@ -119,7 +108,7 @@ def _classify_file(path: PurePosixPath, stems: set[str]) -> _File:
     """Classify a file by its folders; a mask is in a folder of masks, or beside its image with an ending."""
     file = _File(path)
     for part in path.parts[:-1]:
-        word = _normalize_name(part)
+        word = normalize_name(part)
         if word in SPLIT_WORDS:
             file.split = SPLIT_WORDS[word]
         elif word in MASK_WORDS:
@@ -155,9 +144,9 @@ def _find_category_folders(file: _File, words: set[str]) -> tuple[str, ...]:
     above: list[str] = []
     for part in file.path.parts[:-1]:
         if (
-            _normalize_name(part) in SPLIT_WORDS
-            or _normalize_name(part) in words
-            or _normalize_name(part) in NEUTRAL_WORDS
+            normalize_name(part) in SPLIT_WORDS
+            or normalize_name(part) in words
+            or normalize_name(part) in NEUTRAL_WORDS
         ):
             break
         above.append(part)
@@ -172,7 +161,7 @@ def _make_picture(
     kinds = [kind for kind in file.kinds if kind not in root]
     own = _choose_mask(file, masks.get(file.path.stem.lower(), []), root, kinds)
     if kinds:
-        normal = any(_normalize_name(kind) in words for kind in kinds)
+        normal = any(normalize_name(kind) in words for kind in kinds)
     elif own is not None:  # no folder names its kind, so the mask decides
         normal = not read_mask(folder / own.path).any()
     else:  # training images are normal, and so are images without a mask if others have one
@@ -191,14 +180,14 @@ def _choose_mask(file: _File, candidates: list[_File], root: tuple[str, ...], ki
     """Choose the mask of the image's name in its category; of several, by kind, then by split, then by folder."""
     found = [mask for mask in candidates if mask.path.parts[: len(root)] == root]
     for same in (
-        lambda mask: _list_kinds(mask, root) == set(map(_normalize_name, kinds)),
+        lambda mask: _list_kinds(mask, root) == set(map(normalize_name, kinds)),
         lambda mask: mask.split in ("", file.split),
         lambda mask: mask.path.parent == file.path.parent,
     ):
         if len(found) > 1:
             found = [mask for mask in found if same(mask)] or found
     # A mask of another kind that happens to have this name belongs to another image.
-    wanted = set(map(_normalize_name, kinds))
+    wanted = set(map(normalize_name, kinds))
     shared = [mask for mask in found if not (own := _list_kinds(mask, root)) or not kinds or own & wanted]
     if len(shared) > 1:
         raise DataError(
@@ -208,60 +197,4 @@ def _choose_mask(file: _File, candidates: list[_File], root: tuple[str, ...], ki
 
 
 def _list_kinds(file: _File, root: tuple[str, ...]) -> set[str]:
-    return {_normalize_name(kind) for kind in file.kinds if kind not in root}
-
-
-def read_table(path: Path) -> list[Picture]:
-    """Read the images of a CSV, with paths relative to its folder.
-
-    The columns are `image` and `label` (0, 1, a word for normal, or a defect type) and, optionally, `mask`, `defect`,
-    `split`, `group`, `domain` and `category`; other common names are accepted.
-
-    Raises:
-        DataError: a column is missing, or a value is invalid.
-    """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file, dialect=_detect_dialect(path)))
-    if not rows:
-        raise DataError(f"{path}: the table is empty. Add a row per image.")
-    names = {_normalize_name(name): name for name in rows[0] if name}
-    column = {
-        key: names[next(n for n in known if n in names)]
-        for key, known in ACCEPTED_COLUMN_NAMES.items()
-        if set(known) & set(names)
-    }
-    for needed in ("image", "label"):
-        if needed not in column:
-            raise DataError(f"{path}: no column '{needed}', only {', '.join(rows[0])}. Add the column.")
-    return [
-        _parse_row(path, number, {k: (row[name] or "").strip() for k, name in column.items()})
-        for number, row in enumerate(rows, 2)
-    ]
-
-
-def _detect_dialect(path: Path) -> type[csv.Dialect]:
-    class Dialect(csv.excel):
-        delimiter = ";" if ";" in path.read_text(encoding="utf-8-sig").split("\n")[0] else ","
-
-    return Dialect
-
-
-def _parse_row(path: Path, line: int, row: Mapping[str, str]) -> Picture:
-    label = _normalize_name(row["label"])
-    split = row.get("split", "")
-    if split and _normalize_name(split) not in {*SPLIT_WORDS, "reserve"}:
-        raise DataError(f"{path}, line {line}: the split '{split}' is unknown. Use train, val, test or reserve.")
-    if not label or not row["image"]:
-        raise DataError(f"{path}, line {line}: image or label is empty. Fill in both.")
-    normal = label in NORMAL_WORDS or label == "false"
-    named = "" if label in {"1", "true"} else row["label"]
-    return Picture(
-        image=PurePosixPath(Path(row["image"]).as_posix()),
-        label=int(not normal),
-        category=row.get("category", "") or "all",
-        mask=PurePosixPath(Path(row["mask"]).as_posix()) if row.get("mask") and not normal else None,
-        defect="" if normal else row.get("defect", "") or named or UNNAMED_DEFECT,
-        split=SPLIT_WORDS.get(_normalize_name(split), split),
-        group=row.get("group", ""),
-        domain=row.get("domain", ""),
-    )
+    return {normalize_name(kind) for kind in file.kinds if kind not in root}
