@@ -21,7 +21,7 @@ class Row:
 
     `image` and `masks` are files under the raw folder. The mask is the union of `masks`, a pixel being
     anomalous from the grey level (or palette index) `mask_from` on. `split` is the published one
-    (train, val, test or reserve) or None where the dataset publishes none.
+    (train, val, test or reserve) or None where the dataset publishes none. `bits` are those that 16-bit images use.
     """
 
     sample: str
@@ -33,6 +33,7 @@ class Row:
     split: str | None = None
     group: str = ""
     domain: str = ""
+    bits: int = 16
 
 
 class Dataset(Protocol):
