@@ -16,6 +16,7 @@ from conf_files import read_conf
 from viad.artifacts.samples import read_samples
 from viad.datasets import imported
 from viad.errors import ConfigError, DataError
+from viad.importing.import_options import ImportOptions
 from viad.importing.importer import import_images
 from viad.importing.layouts import read_folder
 from viad.stages import raw, resize
@@ -272,7 +273,10 @@ def test_files_that_differ_in_their_suffix_alone_get_two_names(workspace):
 def test_a_defect_folder_may_be_declared_normal(tmp_path):
     picture(tmp_path / "fine/1.png")
     picture(tmp_path / "burr/1.png")
-    assert {p.defect: p.label for p in read_folder(tmp_path, normal=["fine"])[0]} == {"": 0, "burr": 1}
+    assert {p.defect: p.label for p in read_folder(tmp_path, ImportOptions(normal=["fine"])).pictures} == {
+        "": 0,
+        "burr": 1,
+    }
 
 
 def test_equal_names_in_several_kinds_get_the_mask_of_their_kind(tmp_path):
@@ -280,7 +284,7 @@ def test_equal_names_in_several_kinds_get_the_mask_of_their_kind(tmp_path):
         picture(tmp_path / f"test/{kind}/000.png")
     for kind in ("burr", "crack"):
         mask(tmp_path / f"ground_truth/{kind}/000.png")
-    found = {p.defect: p.mask and p.mask.as_posix() for p in read_folder(tmp_path)[0]}
+    found = {p.defect: p.mask and p.mask.as_posix() for p in read_folder(tmp_path).pictures}
     assert found == {"": None, "burr": "ground_truth/burr/000.png", "crack": "ground_truth/crack/000.png"}
 
 
@@ -289,7 +293,7 @@ def test_images_outside_of_all_telling_folders_are_left_out_and_named(workspace)
     by_kind(root)
     picture(root / "overview.png")
     told = import_images(root, "mypart", dry_run=True)
-    assert "Ignored: overview.png" in told
+    assert "outside the folders for labels: overview.png" in told
     assert "17 images" in told
 
 
@@ -297,7 +301,7 @@ def test_a_black_png_beside_a_jpeg_of_its_name_is_its_mask(tmp_path):
     for kind in ("good", "burr"):
         picture(tmp_path / f"{kind}/1.jpg")
         mask(tmp_path / f"{kind}/1.png", blank=kind == "good")
-    found = {p.defect: p.mask and p.mask.as_posix() for p in read_folder(tmp_path)[0]}
+    found = {p.defect: p.mask and p.mask.as_posix() for p in read_folder(tmp_path).pictures}
     assert found == {"": None, "burr": "burr/1.png"}
 
 

@@ -51,13 +51,21 @@ def build_parser() -> ArgumentParser:
     add = command("import", _import, "Make a dataset of your own images: a folder tree or a CSV.")
     add.add_argument("path", type=Path, help="the folder or the CSV")
     add.add_argument("--name", required=True, help="name of the dataset, as in -S dataset=NAME")
+    for option, metavar, text in (
+        ("--normal", "NAME", "a folder or class with normal images, or a label of a CSV"),
+        ("--defect", "NAME", "a folder, or a label of a CSV, that is a defect type"),
+        ("--category", "FOLDER", "a folder that is a category"),
+        ("--split", "FOLDER=SPLIT", "the split of a folder's images: train, val, test or reserve"),
+        ("--exclude", "FOLDER", "a folder or file to leave out"),
+    ):
+        add.add_argument(option, action="append", default=[], metavar=metavar, help=f"{text}; repeatable")
     add.add_argument(
-        "--normal", nargs="*", default=[], help="further names of folders, or labels of a CSV, of normal images"
+        "--unannotated", choices=["normal"], help="images without a mask or annotation are normal where others have one"
     )
-    add.add_argument("--defect", nargs="*", default=[], help="labels of a CSV that are defect types")
     add.add_argument(
-        "--unannotated", choices=["normal"], help="what images without an annotation are, if others have one"
+        "--mask-from", type=int, default=1, metavar="LEVEL", help="lowest grey level of an anomalous pixel (default: 1)"
     )
+    add.add_argument("--skip-unreadable", action="store_true", help="leave faulty files out, and record them")
     add.add_argument("--dry-run", action="store_true", help="show how the images would be imported, and stop")
     study = command("study", _study, "Run or resume a study: its unfinished experiments, in worker clones.")
     study.add_argument("name", help="name of a study in conf/study/")
@@ -139,17 +147,20 @@ def _audit(arguments: Namespace) -> int:
 
 
 def _import(arguments: Namespace) -> int:
+    from viad.importing.import_options import ImportOptions, parse_splits
     from viad.importing.importer import import_images
 
-    text = import_images(
-        arguments.path,
-        arguments.name,
-        arguments.normal,
+    options = ImportOptions(
+        normal=arguments.normal,
+        splits=parse_splits(arguments.split),
+        exclude=arguments.exclude,
+        categories=arguments.category,
         defects=arguments.defect,
-        unannotated=arguments.unannotated,
-        dry_run=arguments.dry_run,
+        unannotated_normal=arguments.unannotated == "normal",
+        mask_from=arguments.mask_from,
+        skip_unreadable=arguments.skip_unreadable,
     )
-    print(text, end="")
+    print(import_images(arguments.path, arguments.name, options, dry_run=arguments.dry_run), end="")
     return 0
 
 

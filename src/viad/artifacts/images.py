@@ -20,18 +20,46 @@ PixelsOrMask = TypeVar("PixelsOrMask", Pixels, Mask)
 
 Image.MAX_IMAGE_PIXELS = 1 << 30  # line-scan cameras go beyond Pillow's limit of 90 Mpixel
 EXIF_ORIENTATION = 0x0112  # EXIF
+USED_BITS = (8, 10, 12, 14, 16)  # of the sensors whose values 16-bit files hold
 
 
-def read_image(path: Path) -> Pixels:
+def read_image(path: Path, bits: int = 16) -> Pixels:
     """Read an image as (H, W, 3) or, if it is stored in grey, (H, W) uint8, rotated according to its EXIF data.
 
     16 bits become 8, palettes become colours, and an alpha channel is dropped.
+
+    Args:
+        path: of the file.
+        bits: that 16-bit images use, such as 12 of a 12-bit camera; their highest value becomes 255.
 
     Raises:
         DataError: the file is missing, truncated or not an image.
     """
     with _open_image(path) as image:
-        return _convert_to_eight_bits(image)
+        return _convert_to_eight_bits(image, bits)
+
+
+def measure_bits(path: Path) -> int | None:
+    """Measure how many bits (8, 10, 12, 14 or 16) the values of a 16-bit image need; None for any other image.
+
+    Raises:
+        DataError: the file is missing, truncated or not an image.
+    """
+    with _open_image(path) as image:
+        if not image.mode.startswith("I;16"):
+            return None
+        highest = int(np.asarray(image).max())
+    return next(bits for bits in USED_BITS if highest < 1 << bits)
+
+
+def count_frames(path: Path) -> int:
+    """Count the pages or frames of an image file.
+
+    Raises:
+        DataError: the file is missing, truncated or not an image.
+    """
+    with _open_image(path) as image:
+        return int(getattr(image, "n_frames", 1))
 
 
 @contextmanager
@@ -47,10 +75,11 @@ def _open_image(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path} is not a readable image ({error}). Replace it with an intact copy.") from error
 
 
-def _convert_to_eight_bits(image: Image.Image) -> Pixels:
+def _convert_to_eight_bits(image: Image.Image, bits: int) -> Pixels:
     if image.mode.startswith("I;16"):
         # Pillow's own conversion clips at 255.
-        return np.rint(np.asarray(image).astype(np.float32) / 257).astype(np.uint8)
+        scaled = np.asarray(image).astype(np.float32) * (255 / ((1 << bits) - 1))
+        return np.rint(np.minimum(scaled, 255)).astype(np.uint8)
     if image.mode in ("I", "F"):
         raise ValueError(f"it has 32 bits per pixel (mode {image.mode}); only 8 and 16 are supported")
     return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))

@@ -77,7 +77,7 @@ def audit_category(rows: Sequence[Row], category: str) -> tuple[pd.DataFrame, di
 def inspect_image(row: Row) -> InspectedImage:
     """Open an image and its masks, and compute the features that the audit compares."""
     try:
-        pixels = read_image(row.image)
+        pixels = read_image(row.image, row.bits)
     except DataError as error:
         return InspectedImage(problem=("unreadable", str(error)))
     features: dict[str, Any] = {

@@ -48,7 +48,7 @@ def draw_findings(table: pd.DataFrame, by_category: Mapping[str, Sequence[Row]],
 
 def _draw_image(axis: Axes, row: Row) -> None:
     try:
-        axis.imshow(resize_image(read_image(row.image), EXAMPLE_SIDE, "rgb", "pad"))
+        axis.imshow(resize_image(read_image(row.image, row.bits), EXAMPLE_SIDE, "rgb", "pad"))
         for path in row.masks:
             outline = resize_mask(read_mask(path, row.mask_from), EXAMPLE_SIDE, "pad")
             if outline.any():

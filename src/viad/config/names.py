@@ -78,6 +78,17 @@ def check_image_id(sample: str) -> str:
     return sample
 
 
+def check_text(key: str, text: str) -> str:
+    """Return words that are shown and compared only, such as a published defect type: one line that can be printed.
+
+    Raises:
+        DataError: they are none.
+    """
+    if not text.isprintable() or text != text.strip():
+        raise DataError(f"{key}: {text!r} is no line of text. Remove control characters and blanks at its ends.")
+    return text
+
+
 def make_safe_name(text: str) -> str:
     """Make a name that keeps the rule and can still be read: 'bottle cap' becomes bottle_cap."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from viad.config.names import check_image_id, check_name
+from viad.config.names import check_image_id, check_text
 from viad.errors import ConfigError, DataError
 
 
@@ -22,7 +22,7 @@ class Row:
 
     `image` and `masks` are files under the raw folder. The mask is the union of `masks`, a pixel being
     anomalous from the grey level (or palette index) `mask_from` on. `split` is the published one
-    (train, val, test or reserve) or None where the dataset publishes none.
+    (train, val, test or reserve) or None where the dataset publishes none. `bits` are those that 16-bit images use.
     """
 
     sample: str
@@ -34,6 +34,7 @@ class Row:
     split: str | None = None
     group: str = ""
     domain: str = ""
+    bits: int = 16
 
 
 class Dataset(Protocol):
@@ -63,7 +64,7 @@ def read_rows(code: str, raw: Path, category: str, options: Mapping[str, Any]) -
     """Read the rows of a category.
 
     Raises:
-        ConfigError: the dataset has no such option, or a defect type's name breaks the rule for names.
+        ConfigError: the dataset has no such option.
         DataError: the category has no images, or its files are not as published.
     """
     try:
@@ -77,7 +78,7 @@ def read_rows(code: str, raw: Path, category: str, options: Mapping[str, Any]) -
     for row in rows:
         check_image_id(row.sample)
     for defect in {row.defect for row in rows} - {""}:
-        check_name(f"{category}, defect type", defect)
+        check_text(f"{category}, defect type", defect)
     return rows
 
 

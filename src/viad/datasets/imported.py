@@ -11,6 +11,7 @@ from viad.datasets import Row
 from viad.errors import DataError
 
 TABLE_CSV = "table.csv"
+MASK_SEPARATOR = "|"  # between several masks of one image
 
 
 def publish(out: Path, source: dict[str, Any]) -> None:
@@ -34,8 +35,15 @@ def publish(out: Path, source: dict[str, Any]) -> None:
         ) from error
 
 
-def rows(raw: Path, category: str) -> Iterator[Row]:
-    """The category's images in the order of the table."""
+def rows(raw: Path, category: str, *, mask_from: int = 1, bits: int = 16) -> Iterator[Row]:
+    """The category's images in the order of the table.
+
+    Args:
+        raw: the folder of the imported files.
+        category: its name.
+        mask_from: the lowest grey level (or palette index) of an anomalous pixel.
+        bits: that the 16-bit images use; the highest value becomes white.
+    """
     with (raw / TABLE_CSV).open(newline="", encoding="utf-8") as file:
         table = [row for row in csv.DictReader(file) if row["category"] == category]
     for row in table:
@@ -43,9 +51,11 @@ def rows(raw: Path, category: str) -> Iterator[Row]:
             sample=row["sample"],
             image=raw / row["image"],
             label=int(row["label"]),
-            masks=(raw / row["mask"],) if row["mask"] else (),
+            masks=tuple(raw / mask for mask in row["mask"].split(MASK_SEPARATOR)) if row["mask"] else (),
+            mask_from=mask_from,
             defect=row["defect"],
             split=row["split"] or None,
             group=row["group"],
             domain=row["domain"],
+            bits=bits,
         )

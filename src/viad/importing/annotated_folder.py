@@ -11,16 +11,11 @@ from viad.artifacts.images import EXIF_ORIENTATION, write_image
 from viad.errors import DataError
 from viad.importing.annotation_files import Annotation
 from viad.importing.annotations import AnnotationSet, find_annotations, shorten
-from viad.importing.layouts import (
-    NEUTRAL_WORDS,
-    NORMAL_WORDS,
-    SPLIT_WORDS,
-    Picture,
-    normalize_name,
-)
+from viad.importing.folder_words import NEUTRAL_WORDS, NORMAL_WORDS, SPLIT_WORDS, normalize_name
+from viad.importing.layouts import Picture
 from viad.importing.regions import Region, draw_regions
 
-MASK_FOLDER = "masks_of_regions"  # of the masks made here; the importer copies them under this name
+REGION_MASK_FOLDER = "masks_of_regions"  # of the masks made here; the importer copies them under this name
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ def read_annotated_folder(
     annotated = find_annotations(folder, exclude)
     if annotated is None:
         return None
-    reader = _Reader(folder, masks / MASK_FOLDER, annotated, normal, splits or {})
+    reader = _Reader(folder, masks / REGION_MASK_FOLDER, annotated, normal, splits or {})
     return reader.read(unannotated)
 
 

@@ -10,13 +10,24 @@ from viad.datasets.folder_trees import IMAGE_SUFFIXES
 from viad.errors import DataError
 from viad.importing.annotation_files import Annotation, load_json, load_xml
 from viad.importing.coco import is_coco, read_coco
+from viad.importing.folder_words import (
+    DOUBTFUL_MASK_WORDS,
+    MASK_ENDING,
+    MASK_WORDS,
+    NEUTRAL_WORDS,
+    normalize_name,
+)
 from viad.importing.labelme import is_labelme, read_labelme
-from viad.importing.layouts import MASK_ENDING, MASK_WORDS, NEUTRAL_WORDS, normalize_name
 from viad.importing.voc import is_voc, read_voc
 from viad.importing.yolo import CLASS_LISTS, looks_like_yolo, read_class_names, read_yolo
 
 # Folders that say nothing of an image's place among the others.
-PLACELESS_WORDS = MASK_WORDS | NEUTRAL_WORDS | {"jpegimages", "obj_train_data", "xml", "xmls", "json", "jsons", "txt"}
+PLACELESS_WORDS = (
+    MASK_WORDS
+    | DOUBTFUL_MASK_WORDS
+    | NEUTRAL_WORDS
+    | {"jpegimages", "obj_train_data", "xml", "xmls", "json", "jsons", "txt"}
+)
 PIXEL_CLASS_WORDS = {"segmentationclass", "segmentationobject"}  # Pascal VOC's folders of masks
 LISTED_NAMES = 5  # in a message
 
@@ -89,7 +100,9 @@ def _refuse_masks(folder: Path, images: Sequence[PurePosixPath]) -> None:
     for image in images:
         own = MASK_ENDING.sub("", image.stem)
         beside = own and own != image.stem and (image.parent / own).as_posix().lower() in stems
-        if beside or any(normalize_name(part) in MASK_WORDS | PIXEL_CLASS_WORDS for part in image.parts[:-1]):
+        if beside or any(
+            normalize_name(part) in MASK_WORDS | DOUBTFUL_MASK_WORDS | PIXEL_CLASS_WORDS for part in image.parts[:-1]
+        ):
             found.append(image.as_posix())
     if found:
         raise DataError(

@@ -14,13 +14,17 @@ IMAGES_PER_KIND, MOST_KINDS = 8, 12  # images a row, rows at most
 THUMBNAIL_SIDE = 160  # pixels
 
 
-def draw_contact_sheet(folder: Path, pictures: Sequence[Picture], path: Path) -> None:
+def draw_contact_sheet(
+    folder: Path, pictures: Sequence[Picture], path: Path, mask_from: int = 1, bits: int = 16
+) -> None:
     """Draw a row of images for each category and kind, spread over all its images.
 
     Args:
         folder: the folder that the pictures' paths are relative to.
         pictures: of any categories.
         path: the JPEG to write.
+        mask_from: the lowest grey level of an anomalous pixel.
+        bits: that 16-bit images use.
     """
     kinds: dict[str, list[Picture]] = {}
     for picture in sorted(pictures, key=lambda picture: (picture.category, picture.label, picture.defect)):
@@ -38,9 +42,9 @@ def draw_contact_sheet(folder: Path, pictures: Sequence[Picture], path: Path) ->
             axis.set_axis_off()
         examples = np.unique(np.linspace(0, len(members) - 1, IMAGES_PER_KIND).round().astype(int))
         for axis, i in zip(axes, examples, strict=False):
-            axis.imshow(resize_image(read_image(folder / members[i].image), THUMBNAIL_SIDE, "rgb", "pad"))
-            if (mask := members[i].mask) is not None:
-                outline = resize_mask(read_mask(folder / mask), THUMBNAIL_SIDE, "pad")
+            axis.imshow(resize_image(read_image(folder / members[i].image, bits), THUMBNAIL_SIDE, "rgb", "pad"))
+            for mask in members[i].masks:
+                outline = resize_mask(read_mask(folder / mask, mask_from), THUMBNAIL_SIDE, "pad")
                 axis.contour(outline, levels=[0.5], colors="red", linewidths=1)
     with replacing(path) as aside:
         figure.savefig(aside, format="jpeg", pil_kwargs={"quality": 85})

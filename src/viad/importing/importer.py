@@ -5,7 +5,7 @@ import filecmp
 import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,13 +14,15 @@ import yaml
 
 from viad.artifacts.atomic import replacing
 from viad.artifacts.dvc_adapter import DvcError, Repository
-from viad.artifacts.images import read_image, read_mask
-from viad.datasets.imported import TABLE_CSV
+from viad.datasets.imported import MASK_SEPARATOR, TABLE_CSV
 from viad.errors import ConfigError, DataError
-from viad.importing.annotated_folder import MASK_FOLDER, read_annotated_folder
+from viad.importing.annotated_folder import REGION_MASK_FOLDER, read_annotated_folder
 from viad.importing.contact_sheet import draw_contact_sheet
-from viad.importing.layouts import Picture, read_folder
-from viad.importing.safe_names import DisplayNames, describe_names, use_safe_names
+from viad.importing.file_checks import check_files, describe_thin_data
+from viad.importing.folder_contents import LeftOut, describe_left_out
+from viad.importing.import_options import ImportOptions
+from viad.importing.layouts import FolderLayout, Picture, read_folder
+from viad.importing.safe_names import describe_names, use_safe_names
 from viad.importing.tables import read_table
 
 IMPORT_FOLDER, DATASET_CONF, DATASET_MODULE = (
@@ -28,21 +30,14 @@ IMPORT_FOLDER, DATASET_CONF, DATASET_MODULE = (
     Path("conf/dataset"),
     "src/viad/datasets/imported.py",
 )
+LEFT_OUT_CSV = "left_out.csv"  # in the imported folder: the files that are not part of the dataset
 DEFAULT_SPLIT = "half_reserve"  # of conf/dataset/split
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 TABLE_COLUMNS = ["sample", "image", "mask", "label", "defect", "split", "group", "domain", "category"]
 YAML_COMMENT = "# Imported by `viad import`; the images are versioned in {folder}.dvc.\n"
 
 
-def import_images(
-    path: Path,
-    name: str,
-    normal: Sequence[str] = (),
-    *,
-    defects: Sequence[str] = (),
-    unannotated: str | None = None,
-    dry_run: bool = False,
-) -> str:
+def import_images(path: Path, name: str, options: ImportOptions | None = None, *, dry_run: bool = False) -> str:
     """Import a folder tree, annotated or not, or a CSV as the dataset `name`, and describe the images.
 
     Writes data/imported/<name>/ (the files and their table), its .dvc file, a contact sheet and
@@ -51,9 +46,7 @@ def import_images(
     Args:
         path: a folder, or a CSV whose paths are relative to its members folder.
         name: of the dataset: lower-case letters, digits and underscores.
-        normal: further names of folders, or labels of a CSV, of normal images.
-        defects: labels of a CSV that are defect types.
-        unannotated: normal if images without an annotation are normal, in a folder where others have one.
+        options: what the user says about folders, masks and faulty files.
         dry_run: only describe the images.
 
     Returns:
@@ -61,40 +54,61 @@ def import_images(
 
     Raises:
         ConfigError: the name is invalid or belongs to another dataset.
-        DataError: the the layout is not recognised, or files are missing, unreadable or contradictory.
+        DataError: the layout is not recognised, or files are missing, unreadable or contradictory.
     """
     _check_name(name)
     if not path.exists():
         raise DataError(f"{path} does not exist. Name a folder of images, or a CSV.")
+    options = options or ImportOptions()
+    folder = path if path.is_dir() else path.parent
+    out = IMPORT_FOLDER / name
     with TemporaryDirectory() as masks:
-        mask_kind = None
-        notes: list[str] = []
-        if not path.is_dir():
-            left_out = []
-            pictures, notes = read_table(path, normal, defects)
-        elif annotated := read_annotated_folder(path, Path(masks), normal, unannotated=unannotated):
-            pictures, left_out, notes = annotated.pictures, annotated.left_out, annotated.notes
-            mask_kind = annotated.mask_kind
-        else:
-            pictures, left_out = read_folder(path, normal)
-        folder = path if path.is_dir() else path.parent
-        sizes = _check_files(folder, pictures)
-        pictures, display_names = use_safe_names(pictures)
-        out = IMPORT_FOLDER / name
+        layout, mask_kind = _read_layout(path, Path(masks), options)
+        checked = check_files(folder, layout.pictures, options)
+        left_out = [*layout.left_out, *checked.left_out]
+        pictures, display_names = use_safe_names(checked.pictures)
         sheet = out.with_name(f"{name}.jpg")
-        draw_contact_sheet(folder, pictures, sheet)
-        text = _summarize(pictures, sizes) + (f"\nIgnored: {', '.join(left_out)}" if left_out else "")
-        text += "".join(f"\n{note}" for note in notes)
+        draw_contact_sheet(folder, pictures, sheet, options.mask_from, checked.bits)
+        notes = [*layout.notes, *checked.warnings, *describe_thin_data(pictures)]
+        text = "\n".join([_summarize(pictures, checked.sizes), *(f"Note: {note}" for note in notes)])
+        text += f"\nLeft out:\n{describe_left_out(left_out)}" if left_out else ""
         text += f"\n{describe_names(display_names)}Contact sheet: {sheet}\n"
         if dry_run:
             return text + "Nothing was imported (--dry-run).\n"
         with replacing(out) as aside:
             _copy_files(folder, pictures, aside)
-    _version_dataset(out, name, pictures, display_names, mask_kind)
+            _write_left_out(left_out, aside)
+    facts = {"masks": mask_kind} | ({"display_names": display_names} if display_names else {})
+    _version_dataset(out, name, pictures, {"mask_from": options.mask_from, "bits": checked.bits}, facts)
+    files = f"conf/dataset/{name}.yaml {out.as_posix()}.dvc {IMPORT_FOLDER.as_posix()}/.gitignore"
     return text + (
-        f"Dataset {name}: conf/dataset/{name}.yaml and {out}.dvc, staged for the next commit. Try it:\n"
+        f"Dataset {name}: conf/dataset/{name}.yaml and {out}.dvc. After the commit below, try it:\n"
         f"  dvc exp run -S dataset={name}\n"
+        "Commit it first, since `dvc exp apply` removes files that are not committed:\n"
+        f"  git add {files} && git commit -m 'Import {name}'\n"
     )
+
+
+def _read_layout(path: Path, masks: Path, options: ImportOptions) -> tuple[FolderLayout, str]:
+    """Read a folder, annotated or not, or a CSV; also return the kind of its masks: yes, boxes or no.
+
+    Args:
+        path: the folder or the CSV.
+        masks: a folder for masks that are made of annotated regions.
+        options: what the user says about folders.
+    """
+    if not path.is_dir():
+        pictures, notes = read_table(path, options.normal, options.defects)
+        layout = FolderLayout(pictures, [], notes)
+    elif annotated := read_annotated_folder(
+        path, masks, options.normal, unannotated="normal" if options.unannotated_normal else None,
+        exclude=options.exclude, splits=options.splits,
+    ):  # fmt: skip
+        left_out = [LeftOut(PurePosixPath(file), "neither an image nor an annotation") for file in annotated.left_out]
+        return FolderLayout(annotated.pictures, left_out, annotated.notes), annotated.mask_kind
+    else:
+        layout = read_folder(path, options)
+    return layout, "yes" if any(picture.mask for picture in layout.pictures) else "no"
 
 
 def _check_name(name: str) -> None:
@@ -105,50 +119,45 @@ def _check_name(name: str) -> None:
         raise ConfigError(f"--name {name}: {existing} is another dataset. Choose another name.")
 
 
-def _check_files(folder: Path, pictures: Sequence[Picture]) -> Counter[str]:
-    """Open every file once, and count the images by size and colour."""
-    sizes: Counter[str] = Counter()
-    for picture in pictures:
-        pixels = read_image(folder / picture.image)
-        sizes[f"{pixels.shape[1]}x{pixels.shape[0]} {'grey' if pixels.ndim == 2 else 'colour'}"] += 1
-        if picture.mask is None:
-            continue
-        mask = read_mask(folder / picture.mask)
-        if mask.shape != pixels.shape[:2]:
-            raise DataError(
-                f"{picture.mask}: mask size {mask.shape[1]}x{mask.shape[0]} does not match image size "
-                f"{pixels.shape[1]}x{pixels.shape[0]} ({picture.image}). Resize the mask or remove it."
-            )
-        if not mask.any():
-            raise DataError(f"{picture.mask} is empty, but {picture.image} is {picture.defect}. Correct one of them.")
-    return sizes
-
-
 def _copy_files(folder: Path, pictures: Sequence[Picture], out: Path) -> None:
     """Copy the files to their relative paths, and write the table."""
     for picture in pictures:
-        for file in (picture.image, picture.mask):
-            if file is not None:
-                target = out / _make_inner_path(file)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if target.exists() and not filecmp.cmp(folder / file, target, shallow=False):
-                    raise DataError(f"{folder / file}: another file has the same name. Rename one of them.")
-                shutil.copyfile(folder / file, target)
+        for file in (picture.image, *picture.masks):
+            target = out / _make_inner_path(file)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists() and not filecmp.cmp(folder / file, target, shallow=False):
+                raise DataError(f"{folder / file}: another file has the same name. Rename one of them.")
+            shutil.copyfile(folder / file, target)
     with (out / TABLE_CSV).open("w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, TABLE_COLUMNS, lineterminator="\n")
         writer.writeheader()
         for sample, picture in zip(_make_ids(pictures), pictures, strict=True):
             row = {column: getattr(picture, column) for column in TABLE_COLUMNS[3:]}
-            mask = "" if picture.mask is None else _make_inner_path(picture.mask).as_posix()
+            masks = [_make_inner_path(mask).as_posix() for mask in picture.masks]
+            if any(MASK_SEPARATOR in mask for mask in masks):
+                raise DataError(f"{picture.masks[0]}: the name contains {MASK_SEPARATOR}. Rename the file.")
             writer.writerow(
-                {"sample": sample, "image": _make_inner_path(picture.image).as_posix(), "mask": mask, **row}
+                {
+                    "sample": sample,
+                    "image": _make_inner_path(picture.image).as_posix(),
+                    "mask": MASK_SEPARATOR.join(masks),
+                    **row,
+                }
             )
+
+
+def _write_left_out(left_out: Sequence[LeftOut], out: Path) -> None:
+    """Record the files that are not part of the dataset, with the reason."""
+    with (out / LEFT_OUT_CSV).open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
+        writer.writerow(["file", "reason"])
+        writer.writerows((one.path.as_posix(), one.reason) for one in left_out)
 
 
 def _make_inner_path(file: PurePosixPath) -> PurePosixPath:
     """Make a path below the imported folder, also for files outside the folder of the CSV and masks made of regions."""
-    if file.is_absolute() and MASK_FOLDER in file.parts:
-        file = PurePosixPath(*file.parts[file.parts.index(MASK_FOLDER) :])
+    if file.is_absolute() and REGION_MASK_FOLDER in file.parts:
+        file = PurePosixPath(*file.parts[file.parts.index(REGION_MASK_FOLDER) :])
     return PurePosixPath(*(part for part in file.parts if part not in ("..", "/", ".")))
 
 
@@ -163,19 +172,19 @@ def _make_ids(pictures: Sequence[Picture]) -> list[str]:
 
 
 def _version_dataset(
-    folder: Path, name: str, pictures: Sequence[Picture], display_names: DisplayNames, mask_kind: str | None
+    folder: Path, name: str, pictures: Sequence[Picture], options: Mapping[str, int], facts: Mapping[str, Any]
 ) -> None:
     """Let DVC version the folder, write the yaml, and stage both, since `dvc exp run` ignores files unknown to Git."""
     try:
         with Repository() as repo:
-            conf = _write_yaml(name, pictures, repo.add_folder(folder), display_names, mask_kind)
+            conf = _write_yaml(name, pictures, repo.add_folder(folder), options, facts)
             repo.stage_files([folder.with_name(f"{name}.dvc"), conf])
     except DvcError as error:
         raise DataError(f"{folder}: DVC cannot add it ({error}). Correct the cause and import it again.") from error
 
 
 def _write_yaml(
-    name: str, pictures: Sequence[Picture], md5: str, display_names: DisplayNames, mask_kind: str | None
+    name: str, pictures: Sequence[Picture], md5: str, options: Mapping[str, int], facts: Mapping[str, Any]
 ) -> Path:
     folder = IMPORT_FOLDER / name
     dataset: dict[str, Any] = {
@@ -184,18 +193,15 @@ def _write_yaml(
         "code": DATASET_MODULE,
         "categories": sorted({picture.category for picture in pictures}),
         "source": {"folder": folder.as_posix(), "md5": md5},
-        "options": {},
+        "options": dict(options),
         "doubtful_defects": [],
     }
     if not _can_fill_reserve(pictures):
         dataset["split"] = {"reserve_anomalies": 0}
     dataset["facts"] = {
         "title": name, "paper": "", "licence": "yours", "shareable": False, "size": "",
-        "masks": mask_kind or ("yes" if any(picture.mask for picture in pictures) else "no"),
-        "serves": "your own parts", "attribution": "", "archive": None, "counts": None,
+        "serves": "your own parts", "attribution": "", "archive": None, "counts": None, **facts,
     }  # fmt: skip
-    if display_names:
-        dataset["facts"]["display_names"] = display_names
     with replacing(DATASET_CONF / f"{name}.yaml") as aside:
         text = yaml.safe_dump(dataset, sort_keys=False, allow_unicode=True)
         aside.write_text(YAML_COMMENT.format(folder=folder) + text, encoding="utf-8")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from viad.errors import DataError
-from viad.importing.layouts import normalize_name
+from viad.importing.folder_words import normalize_name
 
 # Accepted names of each column of a CSV.
 ACCEPTED_COLUMN_NAMES = {

@@ -6,8 +6,9 @@ from pathlib import Path, PurePosixPath
 
 from viad.artifacts.images import read_mask
 from viad.errors import DataError
+from viad.importing.folder_words import NORMAL_WORDS, SPLIT_WORDS, UNNAMED_DEFECT, normalize_name
 from viad.importing.group_checks import check_groups
-from viad.importing.layouts import NORMAL_WORDS, SPLIT_WORDS, UNNAMED_DEFECT, Picture, normalize_name
+from viad.importing.layouts import Picture
 from viad.importing.table_lines import TableLine, file_exists, read_lines
 
 NORMAL_LABELS = NORMAL_WORDS | {"0.0", "false"}

@@ -111,7 +111,7 @@ def _set_paths(samples: pd.DataFrame, out: Path) -> None:
 def _resize_row(
     row: Row, sample: dict[str, Any], *, size: int, color: str, aspect: str, crop: float, root: Path, aside: Path
 ) -> None:
-    pixels = read_image(row.image)
+    pixels = read_image(row.image, row.bits)
     small = resize_image(crop_center(pixels, crop), size, color, aspect)
     write_image(small, aside / Path(sample["image"]).relative_to(root))
     if not row.masks:
