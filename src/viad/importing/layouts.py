@@ -93,7 +93,7 @@ def read_folder(folder: Path, options: ImportOptions | None = None) -> FolderLay
     for file in images:
         found = [len(root) for root in roots if tuple(file.others[: len(root)]) == root]
         file.root_length = max(found, default=0)
-    questions = Questions()
+    questions = Questions(contents.images)
     if not roots:
         ask_for_normal_images(images, questions)
         questions.raise_error(folder, "no folder of normal images found.", contents, files)
