@@ -105,9 +105,10 @@ def read_folder(folder: Path, options: ImportOptions | None = None) -> FolderLay
     labelled_by_folder = any(file.kinds for file in images)
     unlabelled = [file for file in images if not file.kinds and file.path not in pairs.masks]
     overviews = [file for file in unlabelled if labelled_by_folder and is_overview(file)]
-    unlabelled = [file for file in unlabelled if file not in overviews]
+    skipped = {file.path for file in overviews}
+    unlabelled = [file for file in unlabelled if file.path not in skipped]
     unmasked = [file for file in images if file.normal_at is None and file.path not in pairs.masks]
-    refuse_unpaired(pairs, [file for file in unmasked if file not in overviews])
+    refuse_unpaired(pairs, [file for file in unmasked if file.path not in skipped])
     if unlabelled and not (options.unannotated_normal and pairs.masks):
         if pairs.masks and not labelled_by_folder:
             raise _make_missing_mask_error(unlabelled, len(pairs.masks))
@@ -115,7 +116,6 @@ def read_folder(folder: Path, options: ImportOptions | None = None) -> FolderLay
         questions.raise_error(folder, "no folder and no mask says whether images are normal.", contents, files)
     left_out = [*contents.others, *(LeftOut(file.path, "outside the folders for labels") for file in overviews)]
     left_out += [LeftOut(mask.path, "mask of no image") for mask in pairs.unpaired]
-    skipped = {file.path for file in overviews}
     pictures = [
         _make_picture(folder, file, pairs, options, left_out, several=len(roots) > 1)
         for file in images
