@@ -87,6 +87,7 @@ def test_an_image_without_a_mask_where_others_have_one_is_refused_unless_declare
     mk(root, *images)
     mm(root, *masks)
     message = refuse(root)
+    assert message.startswith("Found in ")
     assert "1 images have no mask, while 2 others have one" in message
     assert missing in message
     assert "--unannotated normal" in message

@@ -47,7 +47,7 @@ class Questions:
         ]
         clear = _describe_clear_folders(files, set(self._readings))
         found = describe_contents(folder, contents, (file.path for file in files if file.is_mask))
-        raise DataError(f"{folder}: {problem}\n{shorten_list(lines, 'folders')}\n{clear}{found}")
+        raise DataError(f"{folder}: {problem}\n{found}\n{clear}Unclear:\n{shorten_list(lines, 'folders')}")
 
 
 def _describe_clear_folders(files: Sequence[ImageFile], asked: set[PurePosixPath]) -> str:
