@@ -362,3 +362,78 @@ def test_a_published_dataset_is_not_overwritten(workspace):
     Path("conf/dataset/visa.yaml").write_text("code: src/viad/datasets/visa.py\n")
     with pytest.raises(ConfigError, match="is another dataset"):
         import_images(workspace, "visa")
+
+
+def test_the_last_line_is_the_commit_to_make_and_it_works(workspace):
+    import subprocess
+
+    _, _, told = bring(workspace, by_kind)
+    last = told.splitlines()[-1].strip()
+    assert last.startswith("git add conf/dataset/mypart.yaml data/imported/mypart.dvc")
+    assert last.endswith("git commit -m 'Import mypart'")
+    subprocess.run(last.replace("git commit", "git -c user.name=t -c user.email=t commit -q"), check=True, shell=True)
+    listed = subprocess.run(["git", "status", "--short"], check=True, capture_output=True, text=True).stdout
+    assert listed.split() == ["??", "data/imported/mypart.jpg"]
+
+
+def test_skipped_files_are_recorded_and_the_same_folder_gives_the_same_bytes(workspace):
+    root = workspace / "mine"
+    by_kind(root)
+    (root / "no defect/Aufnahme 3 ü.jpg").write_bytes(b"")
+    (root / "notes.txt").write_text("")
+    with pytest.raises(DataError, match=r"Aufnahme 3 ü\.jpg is empty"):
+        import_images(root, "mypart")
+    told = import_images(root, "mypart", ImportOptions(skip_unreadable=True))
+    assert "11 normal" in told
+    recorded = Path("data/imported/mypart/left_out.csv").read_text(encoding="utf-8").splitlines()
+    assert recorded[0] == "file,reason"
+    assert recorded[1] == "notes.txt,not an image"
+    assert recorded[2].startswith("no defect/Aufnahme 3 ü.jpg,")
+    assert len(recorded) == 3
+    first = yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text())
+    import_images(root, "mypart", ImportOptions(skip_unreadable=True))
+    assert yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text()) == first
+
+
+def test_several_masks_their_level_and_12_bits_reach_the_resized_images(workspace):
+    root = workspace / "mine"
+    for kind, count in (("good", 8), ("bad", 2)):
+        for i in range(count):
+            path = root / f"{kind}/{kind}{i}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16))
+    for i in range(2):
+        for part, level in ((0, 255), (1, 255), (2, 60)):
+            pixels = np.zeros((64, 64), np.uint8)
+            pixels[10 * part : 10 * part + 5, :8] = level
+            path = root / f"ground_truth/bad/bad{i}/{part}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    told = import_images(root, "mypart", ImportOptions(mask_from=128))
+    assert "The 16-bit images use 12 bits" in told
+    dataset = yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text())
+    assert dataset["options"] == {"mask_from": 128, "bits": 12}
+    split = read_conf("dataset/split/half_reserve") | dataset["split"]
+    params = {"dataset": dataset | {"split": split}, "image_size": 64, "color": "gray1", "aspect": "squash"}
+    params |= {"center_crop": 1, "protocol": "study", "audit": {"exclude": "none", "verify": True}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    raw.main()
+    resize.main("all")
+    samples = read_samples(Path("data/resized/mypart/all"))
+    pixels = np.asarray(Image.open(samples["image"].iloc[0]))
+    assert len(np.unique(pixels)) == 256
+    marked = np.asarray(Image.open(samples.loc[samples["mask"] != "", "mask"].iloc[0])) > 0
+    assert marked.sum() == 2 * 5 * 8
+
+
+def test_a_mask_on_a_normal_image_is_a_finding_of_the_audit(workspace):
+    from viad.audit.dataset_audit import audit_dataset
+
+    root = workspace / "mine"
+    by_kind(root)
+    mask(root / "masks/no defect/Aufnahme 7 ü.png")
+    assert "marking defects on images labelled normal" in import_images(root, "mypart")
+    dataset = yaml.safe_load(Path("conf/dataset/mypart.yaml").read_text())
+    audit_dataset("mypart", {"all": _rows(dataset, "all")})
+    found = Path("data/audit/mypart/findings.csv").read_text(encoding="utf-8")
+    assert "mask_on_normal,no defect/Aufnahme 7 ü" in found

@@ -3,11 +3,14 @@
 import csv
 import os
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from viad.cli import build_parser
@@ -84,6 +87,7 @@ def test_an_image_without_a_mask_where_others_have_one_is_refused_unless_declare
     mk(root, *images)
     mm(root, *masks)
     message = refuse(root)
+    assert message.startswith("Found in ")
     assert "1 images have no mask, while 2 others have one" in message
     assert missing in message
     assert "--unannotated normal" in message
@@ -315,7 +319,7 @@ def test_jpeg_masks_and_grey_edges_are_said_and_a_level_may_be_chosen(root):
     Image.fromarray(pixels).save(root / "masks/2.jpg", quality=80)
     found = " ".join(warn(root))
     assert "1 mask (such as masks/2.jpg) JPEG" in found
-    assert "grey at the edges: --mask-from 1 marks up to" in found
+    assert "grey at the edges: --mask-from 1 marks 1." in found
     assert "grey at the edges" not in " ".join(warn(root, mask_from=128))
 
 
@@ -503,3 +507,52 @@ def test_the_rows_of_an_import_know_masks_level_and_bits(tmp_path):
     (row,) = imported.rows(tmp_path, "all", mask_from=128, bits=12)
     assert row.masks == (tmp_path / "m/1/a.png", tmp_path / "m/1/b.png")
     assert (row.mask_from, row.bits) == (128, 12)
+
+
+# Any folder
+
+PARTS = st.sampled_from(
+    ["train", "test", "val", "good", "ok", "bad", "crack", "crack_mask", "masks", "ground_truth", "labels", "images",
+     "docs", "lid", "cup", "001", "1", "missing_label", "test_maps", "prüf", ".hidden"]
+)  # fmt: skip
+STEMS = st.sampled_from(["1", "001", "1_mask", "mask_1", "a-2", "a_2", "2", "img2", "übung", "u\u0308bung"])
+SUFFIXES = st.sampled_from([".png", ".PNG", ".bmp", ".txt", ".gif"])
+CONTENTS = st.sampled_from(["photograph", "mask", "blank", "broken"])
+PLACES = st.sampled_from([["good"], ["bad"], ["masks", "bad"], ["ground_truth"], ["missing_label"], ["bad", "1"], []])
+FOLDERS = st.one_of(PLACES, PLACES, PLACES, PLACES, st.lists(PARTS, max_size=4))
+FILES = st.tuples(FOLDERS, STEMS, SUFFIXES, CONTENTS)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(files=st.lists(FILES, min_size=1, max_size=14), unannotated=st.booleans())
+def test_of_any_folder_every_file_is_used_or_listed_or_the_folder_is_refused_in_words(files, unannotated):
+    with TemporaryDirectory() as place:
+        root = Path(place)
+        for folders, stem, suffix, content in files:
+            path = root.joinpath(*folders, stem + suffix)
+            if path.is_dir() or any(parent.is_file() for parent in path.parents):
+                continue
+            if content == "broken" or suffix in {".txt", ".gif"}:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"")
+            elif content == "photograph":
+                mk(root, path.relative_to(root))
+            else:
+                mm(root, path.relative_to(root), level=255 if content == "mask" else 0)
+        options = ImportOptions(unannotated_normal=unannotated)
+        try:
+            layout = read_folder(root, options)
+        except DataError as error:
+            event("refused")
+            lengths = [len(line) for line in str(error).splitlines()]
+            if max(lengths) > 400:
+                raise AssertionError(str(error)) from error
+            return
+        event("read")
+        used = [file for picture in layout.pictures for file in (picture.image, *picture.masks)]
+        listed = [one.path for one in layout.left_out]
+        present = {PurePosixPath(path.relative_to(root).as_posix()) for path in root.rglob("*") if path.is_file()}
+        assert len(used) == len(set(used))
+        assert not set(used) & set(listed)
+        assert set(used) | set(listed) == present
+        assert read_folder(root, options) == layout

@@ -1,5 +1,6 @@
 """Opening every file of an import once: all faulty ones at once, and doubtful masks, sizes and bit depths."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from viad.importing.layouts import Picture
 from viad.importing.mask_files import LARGEST_GROWTH, MOST_MARKED, measure_mask
 
 FULL_BITS = 16
+FAULTY_MASK = "its mask cannot be imported"
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 FEW_NORMALS = 20  # of a category, without a warning
 LEAST_VALIDATION = 4  # training normals without published validation images, so that some can be validation images
@@ -42,10 +44,11 @@ def check_files(folder: Path, pictures: Sequence[Picture], options: ImportOption
     """
     checked = CheckedFiles()
     deepest = 0
+    faulty_files: list[LeftOut] = []
     for picture in pictures:
         faults = _find_faults(folder, picture, options.mask_from, checked.sizes)
         if faults:
-            checked.left_out += faults
+            faulty_files += faults
             continue
         checked.pictures.append(picture)
         deepest = max(deepest, measure_bits(folder / picture.image) or 0)
@@ -55,11 +58,12 @@ def check_files(folder: Path, pictures: Sequence[Picture], options: ImportOption
                 checked.left_out.append(LeftOut(file, reason))
     faulty = len(pictures) - len(checked.pictures)
     if faulty and not options.skip_unreadable:
-        lines = [f"  {fault.path}: {fault.reason}" for fault in checked.left_out if "pages 2 to" not in fault.reason]
+        lines = [f"  {fault.path}: {fault.reason}" for fault in faulty_files if fault.reason != FAULTY_MASK]
         raise DataError(
             f"{folder}: {faulty} images cannot be imported.\n{shorten_list(lines, 'files')}\n"
             "Replace them with intact copies, or leave these images out with --skip-unreadable."
         )
+    checked.left_out += faulty_files
     if not any(picture.label == 0 for picture in checked.pictures):
         raise DataError(f"{folder}: no intact normal image is left. Replace the faulty files with intact copies.")
     checked.bits = deepest or FULL_BITS
@@ -98,7 +102,7 @@ def _find_faults(folder: Path, picture: Picture, mask_from: int, sizes: Counter[
         reason = f"the mask is empty, but {picture.image} is {picture.defect}. Correct one of them."
         faults.append(LeftOut(picture.masks[0], reason))
     if faults and all(fault.path != picture.image for fault in faults):
-        faults.append(LeftOut(picture.image, "its mask cannot be imported"))
+        faults.append(LeftOut(picture.image, FAULTY_MASK))
     if shape is not None and not faults:
         sizes[f"{_name_size(shape)} {'grey' if pixels.ndim == 2 else 'colour'}"] += 1
     return faults
@@ -125,9 +129,10 @@ def _describe_masks(folder: Path, pictures: Sequence[Picture], mask_from: int) -
     if jpeg:
         warnings.append(f"{_count(jpeg, 'mask')} JPEG: compression blurs the edges. Consider --mask-from 128.")
     if grown:
-        factor = max(measured[mask].growth for mask in grown)
+        areas = [measured[mask].marked * math.prod(measured[mask].shape) for mask in grown]
+        factor = sum(areas) / sum(area / measured[mask].growth for area, mask in zip(areas, grown, strict=True))
         warnings.append(
-            f"{_count(grown, 'mask')} grey at the edges: --mask-from {mask_from} marks up to {factor:.1f} times as "
+            f"{_count(grown, 'mask')} grey at the edges: --mask-from {mask_from} marks {factor:.1f} times as "
             "many pixels as --mask-from 128."
         )
     if large:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from viad.errors import DataError
@@ -17,13 +17,19 @@ Roots = set[tuple[str, ...]]
 class Questions:
     """Folders in question: how many images each has, what it would be, and the options that settle it."""
 
-    def __init__(self) -> None:
+    def __init__(self, paths: Iterable[PurePosixPath]) -> None:
+        places = {place for path in paths for place in path.parents}
+        self._names = Counter(normalize_name(place.name) for place in places)
         self._readings: dict[PurePosixPath, tuple[str, str]] = {}
         self._counts: Counter[PurePosixPath] = Counter()
 
     def ask(self, place: PurePosixPath, reading: str, *options: str) -> None:
-        """Ask about an image's folder; `options` contain `{}` for its name. The first reading of a folder stays."""
-        name = shlex.quote(place.as_posix())
+        """Ask about an image's folder; `options` contain `{}` for its name, or path if two folders have this name.
+
+        The first reading of a folder stays.
+        """
+        unique = self._names[normalize_name(place.name)] == 1
+        name = shlex.quote(place.name if unique else place.as_posix())
         self._readings.setdefault(place, (reading, " or ".join(option.format(name) for option in options)))
         self._counts[place] += 1
 
@@ -41,14 +47,15 @@ class Questions:
         ]
         clear = _describe_clear_folders(files, set(self._readings))
         found = describe_contents(folder, contents, (file.path for file in files if file.is_mask))
-        raise DataError(f"{folder}: {problem}\n{shorten_list(lines, 'folders')}\n{clear}{found}")
+        raise DataError(f"{folder}: {problem}\n{found}\n{clear}Unclear:\n{shorten_list(lines, 'folders')}")
 
 
 def _describe_clear_folders(files: Sequence[ImageFile], asked: set[PurePosixPath]) -> str:
     """Describe how the other folders are read."""
     readings: Counter[tuple[str, str]] = Counter()
+    around = {outer for place in asked for outer in place.parents}
     for file in files:
-        if file.is_mask or not file.kinds or asked & {file.path, *file.path.parents}:
+        if file.is_mask or not file.kinds or asked & set(file.path.parents) or file.places[-1] in around:
             continue
         place = file.places[-1].as_posix()
         readings[place, "normal" if file.normal_at is not None else f"the defect type {'-'.join(file.kinds)}"] += 1
@@ -111,12 +118,13 @@ def is_overview(file: ImageFile) -> bool:
 
 def ask_for_normal_images(images: Sequence[ImageFile], questions: Questions) -> None:
     """Ask which folder holds the normal images; folders with a word for normal in their names come with this option."""
+    outer = {place for file in images for place in file.places[:-1]}  # the folders around those in question
     for file in images:
-        if file.places:
+        if file.places and file.places[-1] not in outer:
             place = file.places[-1]
             words = set(normalize_name(place.name).split("_"))
-            options = ("--normal {}",) if words & NORMAL_WORDS else ("--defect {}", "--normal {}", "--exclude {}")
-            questions.ask(place, f"the defect type {'-'.join(file.others)}", *options)
+            options = ("--normal {}",) if words & NORMAL_WORDS else ("--normal {}", "--exclude {}")
+            questions.ask(place, f"the defect type {place.name}", *options)
 
 
 def ask_for_labels(images: Sequence[ImageFile], questions: Questions) -> None:

@@ -79,7 +79,7 @@ def read_folder(folder: Path, options: ImportOptions | None = None) -> FolderLay
     for file in images:
         found = [len(root) for root in roots if tuple(file.others[: len(root)]) == root]
         file.root_length = max(found, default=0)
-    questions = Questions()
+    questions = Questions(contents.images)
     if not roots:
         ask_for_normal_images(images, questions)
         questions.raise_error(folder, "no folder of normal images found.", contents, files)
@@ -87,36 +87,38 @@ def read_folder(folder: Path, options: ImportOptions | None = None) -> FolderLay
     problem = "the names of folders do not say what their images are. Choose an option for each."
     questions.raise_error(folder, problem, contents, files)
 
-    pairs = pair_masks(images, masks)
+    pairs, mask_paths = pair_masks(images, masks), [mask.path for mask in masks]
     labelled_by_folder = any(file.kinds for file in images)
     unlabelled = [file for file in images if not file.kinds and file.path not in pairs.masks]
     overviews = [file for file in unlabelled if labelled_by_folder and is_overview(file)]
-    unlabelled = [file for file in unlabelled if file not in overviews]
+    skipped = {file.path for file in overviews}
+    unlabelled = [file for file in unlabelled if file.path not in skipped]
     unmasked = [file for file in images if file.normal_at is None and file.path not in pairs.masks]
-    refuse_unpaired(pairs, [file for file in unmasked if file not in overviews])
+    refuse_unpaired(pairs, [file for file in unmasked if file.path not in skipped])
     if unlabelled and not (options.unannotated_normal and pairs.masks):
         if pairs.masks and not labelled_by_folder:
-            raise _make_missing_mask_error(unlabelled, len(pairs.masks))
+            raise _make_missing_mask_error(
+                unlabelled, len(pairs.masks), describe_contents(folder, contents, mask_paths)
+            )
         ask_for_labels(unlabelled, questions)
         questions.raise_error(folder, "no folder and no mask says whether images are normal.", contents, files)
     left_out = [*contents.others, *(LeftOut(file.path, "outside the folders for labels") for file in overviews)]
     left_out += [LeftOut(mask.path, "mask of no image") for mask in pairs.unpaired]
-    skipped = {file.path for file in overviews}
     pictures = [
         _make_picture(folder, file, pairs, options, left_out, several=len(roots) > 1)
         for file in images
         if file.path not in skipped
     ]
     if all(picture.label for picture in pictures):
-        found_text = describe_contents(folder, contents, (mask.path for mask in masks))
+        found_text = describe_contents(folder, contents, mask_paths)
         raise DataError(f"{folder}: no normal image found. Name their folder with --normal.\n{found_text}")
     return FolderLayout(pictures, sorted(left_out, key=lambda one: one.path), pairs.notes)
 
 
-def _make_missing_mask_error(images: Sequence[ImageFile], masked: int) -> DataError:
+def _make_missing_mask_error(images: Sequence[ImageFile], masked: int, found: str) -> DataError:
     names = shorten_list([f"  {file.path}" for file in images], "images", MOST_NAMES)
     return DataError(
-        f"{len(images)} images have no mask, while {masked} others have one:\n{names}\n"
+        f"{found}\n{len(images)} images have no mask, while {masked} others have one:\n{names}\n"
         "Add their masks, leave them out with --exclude, or import them as normal images with --unannotated normal."
     )
 
