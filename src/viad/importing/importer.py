@@ -30,6 +30,7 @@ IMPORT_FOLDER, DATASET_CONF, DATASET_MODULE = (
 DEFAULT_SPLIT = "half_reserve"  # of conf/dataset/split
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 TABLE_COLUMNS = ["sample", "image", "mask", "label", "defect", "split", "group", "domain", "category"]
+ANNOTATION_SUFFIXES = {".json", ".xml", ".yaml", ".yml"}
 YAML_COMMENT = "# Imported by `viad import`; the images are versioned in {folder}.dvc.\n"
 
 
@@ -65,6 +66,8 @@ def import_images(
     _check_name(name)
     if not path.exists():
         raise DataError(f"{path} does not exist. Name a folder of images, or a CSV.")
+    if path.suffix.lower() in ANNOTATION_SUFFIXES and path.is_file():
+        raise DataError(f"{path} is not a CSV. To import annotated images, name the folder above them and this file.")
     with TemporaryDirectory() as masks:
         mask_kind = None
         notes: list[str] = []
