@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from viad.artifacts.images import read_mask
@@ -138,6 +140,13 @@ def test_an_annotated_folder_becomes_a_dataset_whose_masks_are_called_boxes(tmp_
     assert f"{image},masks_of_regions/{image}.png,1,class_0,reserve" in table
     mask = read_mask(Path("data/imported/weld/masks_of_regions") / f"{image}.png")
     assert np.array_equal(mask, filled((19, 29), (26, 38)))
+
+
+@pytest.mark.parametrize("name", ["coco.json", "data.YAML"])
+def test_the_path_of_an_annotation_file_is_answered_with_what_to_name(tmp_path, name):
+    write(tmp_path / name, COCO)
+    with pytest.raises(DataError, match="name the folder above them and this file"):
+        import_images(tmp_path / name, "weld")
 
 
 def test_classes_and_folders_that_mean_normal(tmp_path):
@@ -348,3 +357,79 @@ def test_reading_an_annotated_folder_twice_gives_the_same_bytes(tmp_path):
         Path(p.mask).read_bytes() for p in two.pictures if p.mask
     ]
     assert one.notes == two.notes
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 99) | st.floats() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "id",
+                    "image_id",
+                    "category_id",
+                    "file_name",
+                    "name",
+                    "bbox",
+                    "segmentation",
+                    "counts",
+                    "size",
+                    "label",
+                ]
+            ),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=12,
+)
+SMALL_MASK = json.loads((SAMPLES / "labelme/train/1.json").read_text())["shapes"][0]
+QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@QUICK
+@given(
+    content=st.one_of(
+        st.fixed_dictionaries({key: st.lists(ANY_JSON, max_size=3) for key in COCO}),
+        st.lists(ANY_JSON, max_size=3).map(lambda entries: COCO | {"annotations": entries}),
+        st.dictionaries(st.sampled_from(["bbox", "segmentation"]), ANY_JSON).map(
+            lambda values: changed("annotations", **values)
+        ),
+        st.lists(ANY_JSON, max_size=3).map(lambda entries: {"imagePath": "1.png", "shapes": entries}),
+        st.fixed_dictionaries({"shape_type": ANY_JSON, "points": ANY_JSON}).map(lambda values: shape(**values)),
+        st.fixed_dictionaries({"imagePath": ANY_JSON, "shapes": st.just([]), "imageWidth": ANY_JSON}),
+        ANY_JSON,
+        ANY_JSON.map(lambda code: changed("annotations", segmentation={"size": [48, 64], "counts": code})),
+        ANY_JSON.map(lambda size: changed("annotations", segmentation={"size": size, "counts": [1, 2]})),
+        ANY_JSON.map(lambda categories: COCO | {"categories": categories}),
+        ANY_JSON.map(
+            lambda size: {"imagePath": "1.png", "imageWidth": size, "imageHeight": size, "shapes": [SMALL_MASK]}
+        ),
+    )
+)
+def test_any_json_is_read_or_refused_in_words(tmp_path, content):
+    picture(tmp_path / "a/1.png")
+    write(tmp_path / "a/x.json", content)
+    try:
+        found = read(tmp_path / "a", tmp_path, unannotated="normal")
+    except DataError:
+        return
+    assert found is None or len(found.pictures) == 1
+
+
+@QUICK
+@given(
+    lines=st.lists(st.lists(st.floats(-2, 3) | st.integers(-1, 9) | st.text(max_size=2), max_size=9), max_size=3),
+    names=st.none() | st.recursive(st.text(max_size=3) | st.integers(), lambda inner: st.lists(inner, max_size=3)
+                                   | st.dictionaries(st.integers(0, 3) | st.text(max_size=2), inner, max_size=3)),
+)  # fmt: skip
+def test_any_text_is_read_or_refused_in_words(tmp_path, lines, names):
+    picture(tmp_path / "a/1.png")
+    write(tmp_path / "a/labels/1.txt", "\n".join(" ".join(map(str, line)) for line in lines))
+    write(tmp_path / "a/data.yaml", {"names": names})
+    try:
+        found = read(tmp_path / "a", tmp_path, unannotated="normal")
+    except DataError:
+        return
+    assert found is None or len(found.pictures) == 1

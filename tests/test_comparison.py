@@ -247,6 +247,16 @@ def test_bad_practice_has_its_caveat_and_only_that(changes, caveat):
     assert caveat in CAVEATS
 
 
+@pytest.mark.parametrize(
+    ("masks", "pixel_auroc", "flagged"), [("boxes", 0.9, True), ("yes", 0.9, False), ("boxes", None, False)]
+)
+def test_pixel_metrics_against_boxes_are_flagged(tmp_path, monkeypatch, masks, pixel_auroc, flagged):
+    (tmp_path / "conf/dataset").mkdir(parents=True)
+    (tmp_path / "conf/dataset/weld.yaml").write_text(f"facts: {{masks: {masks}}}\n")
+    monkeypatch.chdir(tmp_path)
+    assert ("box_masks" in _caveats(dataset__name="weld", pixel_auroc=pixel_auroc)) == flagged
+
+
 def test_excluded_duplicates_leak_no_more():
     assert "leaking_dataset" not in _caveats(audit__duplicate=3, audit__exclude="duplicates")
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from viad.errors import DataError
@@ -166,3 +168,43 @@ def test_many_faults_of_a_kind_are_counted_and_all_kinds_are_listed(folder):
     assert "and 35 more" in text
     assert "line 42: image or label is empty" in text
     assert "listed twice" in text
+
+
+VALUES = st.sampled_from(
+    [
+        "a/1.png",
+        "a/2.png",
+        "a/3.png",
+        "mask.png",
+        "good",
+        "bad",
+        "0",
+        "1",
+        "train",
+        "test",
+        "",
+        "#",
+        '"',
+        "x\0",
+        "\\",
+        "g",
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    header=st.permutations(["image", "label", "mask", "defect", "split", "group", "category"]),
+    rows=st.lists(st.lists(VALUES, max_size=8), max_size=4),
+    delimiter=st.sampled_from([",", ";", "\t"]),
+    encoding=st.sampled_from(["utf-8", "utf-16", "utf-16-le", "cp1252"]),
+    rest=st.binary(max_size=12),
+)
+def test_any_table_is_read_or_refused_in_words(folder, header, rows, delimiter, encoding, rest):
+    text = "\n".join(delimiter.join(cells) for cells in [header[: len(header) - len(rows) % 3], *rows])
+    try:
+        pictures, _ = read(folder, text.encode(encoding) + rest)
+    except DataError:
+        return
+    assert len({picture.image for picture in pictures}) == len(pictures) > 0
+    assert any(picture.label == 0 for picture in pictures)

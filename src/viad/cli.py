@@ -48,7 +48,7 @@ def build_parser() -> ArgumentParser:
     command("rename", _rename, "Replace random names of experiments by names that list their conditions.")
     audit = command("audit", _audit, "Check a dataset in data/raw/ for duplicates, leaks, wrong labels and masks.")
     audit.add_argument("dataset", help="name of a dataset in conf/dataset/")
-    add = command("import", _import, "Make a dataset of your own images: a folder tree or a CSV.")
+    add = command("import", _import, "Make a dataset of your own images: a folder tree, annotated or not, or a CSV.")
     add.add_argument("path", type=Path, help="the folder or the CSV")
     add.add_argument("--name", required=True, help="name of the dataset, as in -S dataset=NAME")
     for option, metavar, text in (

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from viad.comparison.condition_axes import number_runs
+from viad.config.conf_files import FACTS, read_yaml
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ CAVEATS = {
         "The audit found duplicate images, so the same image may be in training and in test. "
         "`audit.exclude=duplicates` leaves out exact duplicates.",
     ),
+    "box_masks": Caveat(
+        "Masks from boxes",
+        "The masks were made of boxes, which contain normal pixels too. Pixel-level metrics show roughly where a "
+        "detector looks, not how exactly it outlines defects.",
+    ),
     "no_threshold": Caveat(
         "No threshold",
         "The false-alarm rate could not be measured: no validation normals to set a threshold, or no normal test "
@@ -64,19 +70,21 @@ def find_caveats(table: pd.DataFrame) -> list[list[str]]:
     """
     seeds = table.groupby([number_runs(table), "category"])["seed"].transform("nunique")
     unequal = _find_unequal(table)
+    boxes = {name for name in table["dataset.name"].unique() if _has_box_masks(name)}
     return [
-        _find_row_caveats(row, one_seed=count < 2, unequal=unlike)
+        _find_row_caveats(row, one_seed=count < 2, unequal=unlike, box_masks=row["dataset.name"] in boxes)
         for row, count, unlike in zip(table.to_dict("records"), seeds, unequal, strict=True)
     ]
 
 
-def _find_row_caveats(row: Mapping[Any, Any], *, one_seed: bool, unequal: bool) -> list[str]:
+def _find_row_caveats(row: Mapping[Any, Any], *, one_seed: bool, unequal: bool, box_masks: bool) -> list[str]:
     checks = {
         "selected_on_test": row["practice.selection"] == "test",
         "best_epoch": row["practice.selection"] in ("test", "best"),
         "centre_crop": min(_read_share(row["center_crop"]), _read_share(row["practice.center_crop"])) < 1,
         "test_threshold": row["practice.threshold"] == "test",
         "leaking_dataset": _has_leak(row),
+        "box_masks": box_masks and not pd.isna(row["pixel_auroc"]),
         "no_threshold": pd.isna(row["false_positive_rate"]),
         "one_seed": one_seed,
         "unequal": unequal,
@@ -93,6 +101,12 @@ def _has_leak(row: Mapping[Any, Any]) -> bool:
     counted = {key: 0 if pd.isna(row[key]) else row[key] for key in ("audit.leak", "audit.near_duplicate")}
     exact = 0 if pd.isna(row["audit.duplicate"]) or row["audit.exclude"] == "duplicates" else row["audit.duplicate"]
     return bool(exact or any(counted.values()))
+
+
+def _has_box_masks(dataset: str) -> bool:
+    """Whether a dataset's masks were made of boxes, as its facts say."""
+    content = read_yaml(f"conf/dataset/{dataset}.yaml") or {}
+    return (content.get(FACTS) or {}).get("masks") == "boxes"
 
 
 def _find_unequal(table: pd.DataFrame) -> list[bool]:

@@ -22,7 +22,10 @@ def read_coco(content: dict[str, Any], file: PurePosixPath) -> list[Annotation]:
     Raises:
         DataError: a value is missing or invalid.
     """
-    names = {_get(c, "id", f"{file}, categories"): str(c.get("name", "")) for c in content.get("categories") or []}
+    categories = content.get("categories") or []
+    if not isinstance(categories, list):
+        raise DataError(f"{file}: `categories` is not a list. Export it again.")
+    names = {_get(c, "id", f"{file}, categories"): str(c.get("name") or "") for c in categories}
     images: dict[Any, Annotation] = {}
     for number, image in enumerate(content["images"]):
         place = f"{file}, images[{number}]"
@@ -54,10 +57,11 @@ def _get(entry: Any, key: str, place: str) -> Any:
 def _read_regions(annotation: dict[str, Any], place: str) -> Iterable[Region]:
     shape, box = annotation.get("segmentation"), annotation.get("bbox")
     if isinstance(shape, dict):
-        size = [int(parse_number(side, place)) for side in shape.get("size") or []]
-        if len(size) != 2:
+        size = shape.get("size")
+        if not isinstance(size, list) or len(size) != 2:
             raise DataError(f"{place}: a run-length code has no size. Export it again.")
-        yield Region("runs", counts=_decode_counts(shape.get("counts"), place), size=(size[0], size[1]))
+        sides = int(parse_number(size[0], place)), int(parse_number(size[1], place))
+        yield Region("runs", counts=_decode_counts(shape.get("counts"), place), size=sides)
     elif isinstance(shape, list) and shape:
         parts = shape if isinstance(shape[0], list) else [shape]
         yield from (make_polygon(pair_numbers(part, place), place) for part in parts)

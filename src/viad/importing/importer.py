@@ -34,6 +34,7 @@ LEFT_OUT_CSV = "left_out.csv"  # in the imported folder: the files that are not 
 DEFAULT_SPLIT = "half_reserve"  # of conf/dataset/split
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 TABLE_COLUMNS = ["sample", "image", "mask", "label", "defect", "split", "group", "domain", "category"]
+ANNOTATION_SUFFIXES = {".json", ".xml", ".yaml", ".yml"}
 YAML_COMMENT = "# Imported by `viad import`; the images are versioned in {folder}.dvc.\n"
 
 
@@ -59,6 +60,8 @@ def import_images(path: Path, name: str, options: ImportOptions | None = None, *
     _check_name(name)
     if not path.exists():
         raise DataError(f"{path} does not exist. Name a folder of images, or a CSV.")
+    if path.suffix.lower() in ANNOTATION_SUFFIXES and path.is_file():
+        raise DataError(f"{path} is not a CSV. To import annotated images, name the folder above them and this file.")
     options = options or ImportOptions()
     folder = path if path.is_dir() else path.parent
     out = IMPORT_FOLDER / name

@@ -15,6 +15,7 @@ from viad.importing.regions import Region
 
 WITHOUT_AREA = {"point", "points", "line", "linestrip"}
 CIRCLE_CORNERS = 72
+MOST_PIXELS = 1 << 30  # of an image
 
 
 def is_labelme(content: Any) -> bool:
@@ -41,7 +42,7 @@ def read_labelme(content: dict[str, Any], file: PurePosixPath) -> Annotation:
 
 
 def _read_region(shape: dict[str, Any], size: tuple[int, int] | None, place: str) -> Region | None:
-    kind = shape.get("shape_type") or "polygon"
+    kind = str(shape.get("shape_type") or "polygon")
     if kind in WITHOUT_AREA:
         return None
     corners = shape.get("points")
@@ -69,10 +70,10 @@ def _read_mask(text: Any, points: tuple[tuple[float, float], ...], size: tuple[i
     try:
         with Image.open(io.BytesIO(base64.b64decode(text, validate=True))) as image:
             part = np.asarray(image.convert("L")) > 0
-    except (TypeError, ValueError, OSError) as error:
+    except (TypeError, ValueError, OSError, Image.DecompressionBombError) as error:
         raise DataError(f"{place}: the mask is damaged ({error}). Draw it again.") from error
-    if size is None:
-        raise DataError(f"{place}: a mask needs imageWidth and imageHeight. Add them.")
+    if size is None or not 0 < size[0] * size[1] <= MOST_PIXELS:
+        raise DataError(f"{place}: a mask needs the imageWidth and imageHeight of its image. Correct them.")
     left, top = (round(value) for value in points[0])
     if left < 0 or top < 0 or top + part.shape[0] > size[1] or left + part.shape[1] > size[0]:
         raise DataError(f"{place}: the mask reaches beyond its image. Draw it again.")
