@@ -9,6 +9,7 @@ from anomalib.models.image.csflow.torch_model import ParallelGlowCouplingLayer
 from anomalib.pre_processing import PreProcessor
 from torchvision.transforms.v2 import Resize
 
+import viad.backbones.embedded  # registers viad_random
 import viad.backbones.frozen
 from viad.errors import ConfigError
 from viad.models import csflow

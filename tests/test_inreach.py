@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+import viad.backbones.embedded  # noqa: F401  # registers viad_random
 from viad.errors import DataError
 from viad.models import inreach
 from viad.models.inreach import Channels, InReaCh, associate, best_angles, transpose_difference, turn

@@ -161,7 +161,7 @@ def test_frozen_weights_are_not_saved_and_grey_works(path, samples, tmp_path):
     for i, image in enumerate(samples["image"]):
         grey.loc[i, "image"] = str(tmp_path / f"{i}.png")
         write_image((load_tensor(Path(image))[0].numpy() * 255).astype(np.uint8), tmp_path / f"{i}.png")
-    spec = _spec(path, color="gray1")
+    spec = replace(_spec(path, color="gray1"), epochs=1)
     model, _ = _fit(spec, grey, tmp_path)
     build.save_model(model, spec, tmp_path / "model")
     from safetensors.torch import load_file

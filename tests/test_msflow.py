@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
+import viad.backbones.embedded  # noqa: F401  # registers viad_random
 from viad.models import msflow
 
 

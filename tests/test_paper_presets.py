@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 import timm
 import torch
-import yaml
 
 from viad.artifacts.images import write_image
 from viad.backbones import weights
-from viad.config.composition import compose_params
+from viad.config.composition import compose_options
 from viad.errors import ConfigError
 from viad.inference.scoring import score_batch
 from viad.models import efficient_ad
@@ -29,14 +28,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def params(tmp_path_factory):
+def params():
     """The params of `-S model=NAME -S preset=paper`, by model."""
-    folder = tmp_path_factory.mktemp("params")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        for model in MODELS:
-            compose_params([f"model={model}", "preset=paper"], folder / f"{model}.yaml")
-    return {model: yaml.safe_load((folder / f"{model}.yaml").read_text()) for model in MODELS}
+    return {model: compose_options(ROOT / "conf", [f"model={model}", "preset=paper"]) for model in MODELS}
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812
 
+import viad.backbones.embedded  # noqa: F401  # registers viad_random
 from viad.backbones.frozen import FrozenBackbone
 from viad.errors import ConfigError
 from viad.models.components import patch_bank

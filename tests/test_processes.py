@@ -29,6 +29,8 @@ def stage(tmp_path):
         (tmp_path / folder).symlink_to(ROOT / folder)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"DVC_STAGE": "raw", "PATH": path}
+    # A shell lets what it starts in the background ignore this signal, and so would the stage.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [sys.executable, "-c", DVC, COMMAND], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
@@ -39,6 +41,7 @@ def stage(tmp_path):
         for one in (dvc.pid, *started):
             if is_running(one):
                 os.kill(one, signal.SIGKILL)
+    signal.signal(signal.SIGINT, before)
     assert drawn
     assert len(started) >= 3, "the stage, a worker and multiprocessing's tracker"
 

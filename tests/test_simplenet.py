@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+import viad.backbones.embedded  # noqa: F401  # registers viad_random
 from viad.models.simplenet import SimpleNet, SimpleNetModel, truncated_loss
 
 PARTS = {"pre_processor": False, "post_processor": False, "evaluator": False, "visualizer": False}

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import viad.backbones.embedded  # noqa: F401  # registers viad_random
 from viad.errors import DataError
 from viad.models.softpatch import SoftPatch, outlier_factors, quiet
 

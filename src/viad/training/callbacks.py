@@ -36,7 +36,9 @@ class CurvesLogger(DVCLiveLogger):
         """
         if step == 0:
             self.experiment.step = -1  # dvclive takes step 0 for no step, and adds 1 to the last one
-        super().log_metrics(metrics, step, sync)
+        # Otherwise dvclive looks through the whole call stack, a tenth of a second each time, for who asks.
+        del sync
+        super().log_metrics(metrics, step, sync=True)
         if "DVC_EXP_BASELINE_REV" in os.environ:
             mark_dvclive_step_completed(self.experiment.step)
 
