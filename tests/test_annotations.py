@@ -312,6 +312,17 @@ def test_annotations_that_cannot_be_used_are_refused_in_words(tmp_path, file, te
         read(tmp_path / "a", tmp_path, unannotated="normal")
 
 
+@pytest.mark.parametrize(("first", "last"), [(1, 9), (4, 30)])
+def test_a_box_of_pascal_voc_counts_from_one_and_includes_its_last_pixel(tmp_path, first, last):
+    picture(tmp_path / "a/1.png")
+    picture(tmp_path / "a/2.png")
+    write(tmp_path / "a/2.xml", "<annotation/>")
+    corners = CORNERS.replace(">1<", f">{first}<").replace(">9<", f">{last}<")
+    write(tmp_path / "a/1.xml", VOC.format("<size><width>0</width><height>0</height></size>", corners))
+    found = read(tmp_path / "a", tmp_path)
+    assert np.array_equal(read_mask(Path(found.pictures[0].mask)), filled((first - 1, last), (first - 1, last)))
+
+
 def test_several_formats_or_masks_beside_annotations_are_asked_about_and_can_be_left_out(tmp_path):
     make_yolo(tmp_path / "y")
     write(tmp_path / "y/coco.json", {**COCO, "images": [{"id": 1, "file_name": "train/images/1.jpg"}]})
