@@ -16,6 +16,7 @@ from PIL import Image
 from viad.artifacts.images import read_mask
 from viad.errors import DataError
 from viad.importing.annotated_folder import read_annotated_folder
+from viad.importing.import_options import ImportOptions
 from viad.importing.importer import import_images
 from viad.importing.regions import Region, draw_regions
 
@@ -131,7 +132,7 @@ def test_an_annotated_folder_becomes_a_dataset_whose_masks_are_called_boxes(tmp_
     monkeypatch.chdir(repository)
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
-    told = import_images(tmp_path / "y", "weld", unannotated="normal")
+    told = import_images(tmp_path / "y", "weld", ImportOptions(unannotated_normal=True))
     assert "1 of these regions are boxes" in told
     assert "masks: 1 of 1" in told
     assert yaml.safe_load(Path("conf/dataset/weld.yaml").read_text())["facts"]["masks"] == "boxes"

@@ -15,7 +15,7 @@ from viad.importing.regions import Region
 
 WITHOUT_AREA = {"point", "points", "line", "linestrip"}
 CIRCLE_CORNERS = 72
-MOST_PIXELS = 1 << 30  # of an image
+LARGEST_IMAGE = 1 << 30  # of an image
 
 
 def is_labelme(content: Any) -> bool:
@@ -72,7 +72,7 @@ def _read_mask(text: Any, points: tuple[tuple[float, float], ...], size: tuple[i
             part = np.asarray(image.convert("L")) > 0
     except (TypeError, ValueError, OSError, Image.DecompressionBombError) as error:
         raise DataError(f"{place}: the mask is damaged ({error}). Draw it again.") from error
-    if size is None or not 0 < size[0] * size[1] <= MOST_PIXELS:
+    if size is None or not 0 < size[0] * size[1] <= LARGEST_IMAGE:
         raise DataError(f"{place}: a mask needs the imageWidth and imageHeight of its image. Correct them.")
     left, top = (round(value) for value in points[0])
     if left < 0 or top < 0 or top + part.shape[0] > size[1] or left + part.shape[1] > size[0]:
