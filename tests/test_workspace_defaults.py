@@ -28,7 +28,7 @@ EXPERIMENTS = {
     "types": ["center_crop=1.0", "model.small.args.num_neighbors=9.0", "dataset.split.reserve_anomalies=1"],
     "texts": ["supervision.defects=['a b','no','1e-4',crack]", "dataset.categories=[mono]", "color=gray1"],
     "a table in place of null, and null": [
-        "dataset=synthetic", "dataset.counts={texture: {all: [1, 2]}}", "model.small.args.max_patches=null",
+        "epochs={texture: {all: [1, 2]}}", "model.small.args.max_patches=null",
     ],
     "new keys": ["+model.small.args.whiten=true", "+model.small.image_size=96"],
     "predictions made elsewhere": ["model=external", "model.name=theirs", "model.path=/data/theirs"],
