@@ -49,8 +49,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """Long files first: workers take whole files, and the last ones should be short."""
     count = Counter(item.path for item in items)
-    slow = {item.path for item in items if item.get_closest_marker("pipeline")}
-    items.sort(key=lambda item: (item.path not in slow, -count[item.path]))
+    first = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("pipeline", "long")}
+    items.sort(key=lambda item: (*(item.path not in paths for paths in first.values()), -count[item.path]))
 
 
 @pytest.fixture(autouse=True)

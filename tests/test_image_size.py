@@ -9,6 +9,7 @@ from viad.datasets.synthetic.specimen import GOOD, Order, render_picture
 from viad.metrics.image import image_auroc
 from viad.training import build
 
+pytestmark = pytest.mark.long
 STATED = {
     "args": {"coreset_sampling_ratio": 0.05, "num_neighbors": 1, "max_patches": 3000},
     "strides": [8, 16], "epochs": 1, "batch_size": 8,

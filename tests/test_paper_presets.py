@@ -23,6 +23,7 @@ from viad.training.fit import fit_model
 
 ROOT = Path(__file__).parents[1]
 MODELS = sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml") if path.stem != "external")
+pytestmark = pytest.mark.long
 SIZES = {"dinomaly": 70, "csflow": 128, "inreach": 96, "padim": 32}
 CPU = torch.device("cpu")
 

@@ -16,7 +16,10 @@ COMMAND = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["raw"]["cmd"
 # Starts a stage as DVC does: through a shell, which here would stay as the stage's parent.
 DVC = "import subprocess, sys; subprocess.run(['/bin/bash', '-c', sys.argv[1] + '\\ntrue'])"
 SOURCE = {"seed": 1, "size": 1024, "train_normals": 2000, "test_normals": 1, "anomalies": 1}  # draws for minutes
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are looked up in /proc")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are looked up in /proc"),
+]
 
 
 @pytest.fixture

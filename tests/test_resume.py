@@ -21,6 +21,7 @@ from viad.artifacts.images import write_image
 from viad.training.checkpoints import Checkpoints, compute_training_digest
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.long
 SIZE, EPOCHS, TRIALS = 64, 6, 10
 
 

@@ -26,6 +26,7 @@ ONE_CLASS = ["msflow", "simplenet", "mmr"]
 UNSUPERVISED = ["inreach", "softpatch"]
 SUPERVISED = ["devnet", "dra"]
 LONG = ("dra", "mmr")  # a quarter of a minute each
+pytestmark = pytest.mark.long
 LONGER = {"mmr": 20}  # epochs: the small preset's are meant for more images
 LEAST = dict.fromkeys(SUPERVISED, 0.9)  # image AUROC; they have seen eight defects
 

@@ -70,7 +70,6 @@ class _NeedsHydraError(Exception):
     """A file is missing, or uses more of Hydra than a list of options."""
 
 
-@cache  # conf/ does not change while a study is planned
 def _read_option_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Read a file of conf/ as Hydra does, without facts and defaults list, and the option of each group in that list.
 
@@ -78,19 +77,25 @@ def _read_option_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         _NeedsHydraError: the file is missing, or has more than options before `_self_` in its list, or another package
             than its own group or the root.
     """
+    if not path.is_file():
+        raise _NeedsHydraError(path)
+    return _parse_option_file(path.parent.name, path.read_text(encoding="utf-8"))
+
+
+@cache
+def _parse_option_file(group: str, text: str) -> tuple[dict[str, Any], dict[str, str]]:
     from omegaconf import OmegaConf
 
-    text = path.read_text(encoding="utf-8") if path.is_file() else "# @package is missing"
-    content: Any = OmegaConf.to_container(OmegaConf.create(text)) if path.is_file() else {}
+    content: Any = OmegaConf.to_container(OmegaConf.create(text))
     packages = re.findall(r"^\s*#\s*@package\s+(.*?)\s*$", text, re.M)
-    if not isinstance(content, dict) or packages != (["_global_"] if content.keys() == {path.parent.name} else []):
-        raise _NeedsHydraError(path)
+    if not isinstance(content, dict) or packages != (["_global_"] if content.keys() == {group} else []):
+        raise _NeedsHydraError(group)
     content.pop(FACTS, None)
     listed = content.pop("defaults", ["_self_"])
     pairs = [pair for entry in listed[:-1] if isinstance(entry, dict) for pair in entry.items()]
     plain = all(re.fullmatch(r"\w+", str(group)) and re.fullmatch(r"[\w-]+", str(name)) for group, name in pairs)
     if listed[-1:] != ["_self_"] or len(pairs) != len(listed) - 1 or not plain:
-        raise _NeedsHydraError(path)
+        raise _NeedsHydraError(group)
     return content, {str(group): str(name) for group, name in pairs}
 
 

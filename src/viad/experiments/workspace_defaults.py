@@ -21,7 +21,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from viad.artifacts.atomic import replacing
-from viad.config.composition import compose_params
+from viad.config.composition import compose_options, compose_params
 from viad.config.conf_files import read_option, read_yaml
 from viad.config.params import PARAMS_FILE, read_all_params
 from viad.errors import ConfigError
@@ -89,6 +89,8 @@ class _ConfigEditor:
     def compose(self) -> dict[str, Any]:
         """Compose the copy of conf/ as edited."""
         (self.conf / "config.yaml").write_text(self.format(), encoding="utf-8")
+        if (composed := compose_options(self.conf, [])) is not None:
+            return composed
         out = self.conf.parent / "params.yaml"
         compose_params([], out, self.conf)
         return _load(out)
@@ -181,8 +183,9 @@ def _compare(
             yield from _compare(value, other, path)
         elif repr(value) != repr(other):  # 1, 1.0 and true are equal, and different parameters
             yield path, value
-    for key in composed.keys() - wanted.keys():
-        yield (*above, key), ABSENT
+    for key in composed:
+        if key not in wanted:
+            yield (*above, key), ABSENT
 
 
 def _expand(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
