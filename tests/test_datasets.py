@@ -125,6 +125,16 @@ def mask(path):
     return cv2.imread(path, cv2.IMREAD_GRAYSCALE) > 0
 
 
+def _check_that_a_changed_list_is_refused(place, path, old, new, message):
+    text = place.tree.files[path].decode()
+    assert old in text
+    place.tree.text(path, text.replace(old, new, 1))
+    place.change(counts=None)
+    place.pack()
+    with pytest.raises(DataError, match=message):
+        place.run()
+
+
 @pytest.mark.parametrize("name", sorted(set(PUBLISHED) - UNSPLIT))
 def test_the_published_split_labels_and_masks_come_through(workspace, name):
     place = workspace(name)
@@ -424,14 +434,7 @@ def test_kolektor_sdd_keeps_the_surfaces_of_a_commutator_together(workspace):
 )
 def test_dagm_list_and_files_have_to_agree(workspace, old, new, message):
     place = workspace("dagm")
-    path = "Class1/Test/Label/Labels.txt"
-    text = place.tree.files[path].decode()
-    assert old in text
-    place.tree.text(path, text.replace(old, new, 1))
-    place.change(counts=None)
-    place.pack()
-    with pytest.raises(DataError, match=message):
-        place.run()
+    _check_that_a_changed_list_is_refused(place, "Class1/Test/Label/Labels.txt", old, new, message)
 
 
 def test_aitex_reads_codes_unites_masks_and_knows_the_two_defects_without_one(workspace):
@@ -511,14 +514,7 @@ def test_robustad_bags_have_no_masks(workspace):
 )
 def test_robustad_lists_and_files_have_to_agree(workspace, old, new, message):
     place = workspace("robustad")
-    path = "PCB/pcb_data_dir_test2/metadata.jsonl"
-    text = place.tree.files[path].decode()
-    assert old in text
-    place.tree.text(path, text.replace(old, new, 1))
-    place.change(counts=None)
-    place.pack()
-    with pytest.raises(DataError, match=message):
-        place.run()
+    _check_that_a_changed_list_is_refused(place, "PCB/pcb_data_dir_test2/metadata.jsonl", old, new, message)
 
 
 def test_dagm_needs_no_registration(workspace):

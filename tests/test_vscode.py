@@ -17,6 +17,7 @@ import plot_pictures
 import vscode_extension as extension
 from composed import list_committed, read_committed
 from tiny_runs import run_tiny_experiment
+from viad.errors import ConfigError
 from viad.training.curve_folders import create_curve_folders
 
 ROOT = Path(__file__).parents[1]
@@ -207,6 +208,18 @@ def test_categories_without_curves_are_no_errors_once_a_stage_has_started(new_pr
     assert extension.list_errors(plots, "workspace") == {}
     assert not any("visa" in name for name in extension.collect_templates(plots))
     shutil.rmtree(project.folder)
+
+
+@pytest.mark.parametrize(
+    "dataset", [{"name": "set", "categories": ["../../../up"]}, {"name": "../up", "categories": ["a"]}]
+)
+def test_no_curve_folder_lies_outside_of_the_workspace(tmp_path, monkeypatch, dataset):
+    (tmp_path / "a/b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a/b")
+    Path("params.yaml").write_text(yaml.safe_dump({"dataset": dataset}))
+    with pytest.raises(ConfigError, match=r"the name '\.\./"):
+        create_curve_folders()
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b", "params.yaml"]
 
 
 def test_folders_that_dvc_lock_lists_are_left_to_dvc(tmp_path, monkeypatch):

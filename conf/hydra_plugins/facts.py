@@ -1,4 +1,4 @@
-"""A file of conf/ may have a block `facts`: what is known of a dataset rather than chosen, such as its licence.
+"""A file in conf/ may have a block `facts` with properties of a dataset that nobody chooses, such as its licence.
 
 Facts are no parameters: Hydra composes each file without them, so they stay out of params.yaml, and whatever needs them
 reads the file (`viad.config.conf_files.read_facts`). Hydra finds this plugin as it finds the resolvers.

@@ -51,7 +51,7 @@ def find_duplicates(fingerprints: Sequence[Fingerprint | None]) -> Iterator[tupl
         fingerprints: one per image; None for images that could not be read.
 
     Yields:
-        two indices, the lower one first; whether the pixels are equal; and the similarity, in words.
+        two indices, the lower one first; whether the pixels are equal; and a phrase that states the similarity.
     """
     indices = [i for i, fingerprint in enumerate(fingerprints) if fingerprint is not None]
     readable = [fingerprint for fingerprint in fingerprints if fingerprint is not None]

@@ -55,7 +55,7 @@ def find_misplaced_masks(
         masked: by index, the cells of an anomalous image and the cells that its mask marks, (GRID, GRID) bool.
 
     Yields:
-        an index, and the place of the most unusual cell in that image, in words.
+        an index, and the place of the most unusual cell in that image, as a phrase.
     """
     if len(normal) < LEAST_NORMALS or not masked:
         return

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from viad.comparison.condition_axes import number_runs
-from viad.config.conf_files import FACTS, read_yaml
+from viad.config.conf_files import read_facts
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,7 @@ def _has_leak(row: Mapping[Any, Any]) -> bool:
 
 def _has_box_masks(dataset: str) -> bool:
     """Whether a dataset's masks were made of boxes, as its facts say."""
-    content = read_yaml(f"conf/dataset/{dataset}.yaml") or {}
-    return (content.get(FACTS) or {}).get("masks") == "boxes"
+    return Path(f"conf/dataset/{dataset}.yaml").is_file() and read_facts("dataset", dataset).get("masks") == "boxes"
 
 
 def _find_unequal(table: pd.DataFrame) -> list[bool]:

@@ -13,7 +13,7 @@ FACTS = "facts"  # block of a file that Hydra leaves out: conf/hydra_plugins/fac
 
 
 def read_facts(group: str, name: str) -> dict[str, Any]:
-    """Read the facts of an option of this folder's conf/: what is known of it rather than chosen; {} without any.
+    """Read the facts of an option in this folder's conf/, such as the licence of a dataset; {} if it has none.
 
     Raises:
         ConfigError: there is no such option.

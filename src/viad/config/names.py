@@ -1,4 +1,4 @@
-"""One rule for the names of datasets, categories, defect types and experiments, and for the ids of images.
+"""One rule for the names of datasets and categories and of imported defect types, and one for the ids of images.
 
 A name becomes an argument of a command, part of a path, of a git ref and of a URL, and text on a page, on Linux, macOS
 and Windows. The rule allows what all of them allow; it is checked where a name enters.

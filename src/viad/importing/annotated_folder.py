@@ -212,10 +212,10 @@ class _Reader:
             if not annotation.checked
             for word in map(_strip_year, re.split(r"[._-]", annotation.file.stem))
         ]
-        found = {self.splits[word] for word in words if word in self.splits}
-        if len(found) > 1:
-            raise DataError(f"{self.folder}: {image} is annotated in several splits: {', '.join(sorted(found))}.")
-        return found.pop() if found else ""
+        splits = {self.splits[word] for word in words if word in self.splits}
+        if len(splits) > 1:
+            raise DataError(f"{self.folder}: {image} is annotated in several splits: {', '.join(sorted(splits))}.")
+        return splits.pop() if splits else ""
 
     def _find_root(self, image: PurePosixPath) -> tuple[str, ...] | None:
         """Find the folders above the split or the folder of normal images: the category."""

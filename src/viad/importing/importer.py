@@ -217,7 +217,7 @@ def _can_fill_reserve(pictures: Sequence[Picture]) -> bool:
 
 
 def _summarize(pictures: Sequence[Picture], sizes: Counter[str]) -> str:
-    """Summarize the number of images by category, split and kind, in words."""
+    """Summarize the number of images by category, split and kind as lines of text."""
     lines = []
     for category in sorted({picture.category for picture in pictures}):
         members = [picture for picture in pictures if picture.category == category]

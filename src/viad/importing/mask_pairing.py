@@ -209,7 +209,7 @@ def _narrow_masks(masks: list[ImageFile], image: ImageFile) -> list[ImageFile]:
 
 @dataclass(frozen=True)
 class Key:
-    """A key that a mask and its image have in common, in words unless it is the name itself.
+    """A key that a mask and its image have in common: a phrase that explains the match, or '' for the name itself.
 
     A normal image gets a mask only if their folders say so, or (`takes_normal`) if no other image fits.
     """

@@ -28,7 +28,7 @@ class ShiftKind:
     """A kind of shift.
 
     name: of the function, and in conf/shift.
-    meaning: of the numbers, in words.
+    meaning: what the numbers of `severities` measure.
     severities: the numbers at severity 1 to 5.
     sampled: whether a part of it is sampled at random for each image.
     moves_masks: whether it moves image and mask alike.

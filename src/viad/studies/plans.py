@@ -178,7 +178,7 @@ def _compose_groups(root: str, groups: tuple[str, ...]) -> dict[str, Any]:
 
 
 def estimate_cost(experiments: Sequence[Experiment], measured: pd.DataFrame, jobs: int) -> str:
-    """Estimate the time and the cache that experiments will take, from measured runs, in words.
+    """Estimate the time and the cache that experiments will take, from measured runs, as a sentence.
 
     Args:
         experiments: that are still to be run.
